@@ -1,0 +1,1 @@
+"""emperor-trio: an Emperor for vassals, on Trio."""

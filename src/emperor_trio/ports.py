@@ -1,0 +1,236 @@
+"""What the actors need of the outside, as protocols: monitors, spawner, process, listener, outlets.
+
+The real ones live in ``monitors/``, ``processes/`` and ``outlets/``; the fakes ship in :mod:`emperor_trio.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from emperor_trio.events import Event
+from emperor_trio.model import Observation, Owner, VassalId, VassalSpec
+
+Emit = Callable[[Observation], Awaitable[None]]
+"""Hands one observation to the supervisor; waits while its bounded channel is full."""
+
+
+class Monitor(Protocol):
+    """An imperial monitor: watches one source and says what it sees.
+
+    ``run`` goes on until it is cancelled. It raises :class:`~emperor_trio.errors.MonitorError` (or anything) where the
+    source fails: nothing changes for the vassals then, and ``run`` is called again after a growing delay. The same
+    object is run again, so what it learned may be kept.
+    """
+
+    async def run(self, emit: Emit) -> None: ...
+
+
+class Doorbell(Protocol):
+    """Wakes a monitor for an immediate look at its source (SIGWINCH, a command). Rings coalesce."""
+
+    async def wait(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorContext:
+    """What a monitor is given: ``argument`` is the text behind ``scheme://``, ``name`` its identity as typed.
+
+    Times in seconds. ``publish`` puts an event on the bus, without waiting. ``doorbell`` asks for a scan.
+    """
+
+    name: str
+    argument: str
+    publish: Callable[[Event], None]
+    doorbell: Doorbell
+    frequency: float = 3.0
+    nofollow: bool = False
+    extra_extensions: frozenset[str] = frozenset()
+    magic_exec: bool = False
+    tyrant: bool = False
+    tyrant_nofollow: bool = False
+    on_demand_extension: str | None = None
+    on_demand_directory: str | None = None
+    on_demand_exec: str | None = None
+
+
+MonitorFactory = Callable[[MonitorContext], Monitor]
+"""What an entry point of the group ``emperor_trio.monitors`` names; the entry point's name is the URL scheme."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Bytes came from the vassal over its emperor pipe."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PipeClosed:
+    """The vassal closed its end of the emperor pipe. Comes once at most, before or after ``Exited``, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The process ended and was reaped. ``code`` is as in :attr:`subprocess.Popen.returncode`: −N for signal N."""
+
+    code: int
+
+
+ProcessEvent = Received | PipeClosed | Exited
+Deliver = Callable[[ProcessEvent], None]
+
+
+class Process(Protocol):
+    """One live vassal process. Nothing here waits; nothing raises once the process is gone."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def send(self, order: int) -> bool:
+        """Write one byte of the emperor protocol. False where the pipe is closed or full (the vassal is stuck)."""
+        ...
+
+    def send_config(self, config: bytes) -> bool:
+        """Write one config chunk. False where it did not fit whole (nothing was written) or the pipe is closed."""
+        ...
+
+    def has_unread_config(self) -> bool:
+        """Whether a chunk lies in the config pipe that the vassal did not read."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL to the vassal's whole process group."""
+        ...
+
+    def close(self) -> None:
+        """Give back every descriptor. Idempotent. Nothing more is delivered; a live process is still reaped."""
+        ...
+
+
+class Listener(Protocol):
+    """The listening socket of an on-demand vassal, kept open by the emperor over all its processes."""
+
+    @property
+    def address(self) -> str: ...
+
+    def arm(self, notify: Callable[[], None]) -> None:
+        """Call ``notify`` once, when a connection waits. Arming again replaces the callback."""
+        ...
+
+    def disarm(self) -> None: ...
+
+    def close(self) -> None:
+        """Close, and unlink the socket's path where it is still ours. Idempotent."""
+        ...
+
+
+class HookPoint(Enum):
+    """When a hook of the emperor's side runs."""
+
+    AFTER_SPAWN = "exec-as-emperor"
+    AFTER_DEATH = "vassals-stop-hook"
+
+
+class Spawner(Protocol):
+    """Turns a spec into a process. The one door to the operating system for vassals' actors."""
+
+    def spawn(
+        self, vassal: VassalId, spec: VassalSpec, zergs: int, listener: Listener | None, deliver: Deliver
+    ) -> Process:
+        """Start one process, at once, from the main thread.
+
+        ``zergs`` is the value of ``UWSGI_BROODLORD_NUM`` for a zerg. ``deliver`` is called in the Trio thread, never
+        from inside ``spawn``. A config is sent before this returns.
+
+        Raises :class:`~emperor_trio.errors.SpawnDeferred` or :class:`~emperor_trio.errors.SpawnError`.
+        """
+        ...
+
+    async def listen(self, vassal: VassalId, spec: VassalSpec, address: str) -> Listener:
+        """Bind and listen. Raises :class:`~emperor_trio.errors.ListenError`."""
+        ...
+
+    async def ask_socket(self, vassal: VassalId, spec: VassalSpec) -> str | None:
+        """Run ``--emperor-on-demand-exec`` for the vassal: its socket, or ``None`` for none.
+
+        Raises :class:`~emperor_trio.errors.SpawnError` where the command fails or takes too long.
+        """
+        ...
+
+    def has_hook(self, point: HookPoint) -> bool: ...
+
+    async def run_hook(self, point: HookPoint, vassal: VassalId, spec: VassalSpec, pid: int) -> str | None:
+        """Run a hook to its end or its time limit; the text says what went wrong, ``None`` is success. Never raises."""
+        ...
+
+
+class Outlet(Protocol):
+    """Shows what happened: reads the bus and the emperor's statistics, and slows nobody down."""
+
+    async def run(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VassalStatistics:
+    """One vassal at one moment. Times in seconds since the epoch, 0.0 for never.
+
+    The shape of uWSGI's statistics comes out of this one; see ``outlets/stats.py``.
+    """
+
+    vassal: VassalId
+    name: str
+    phase: str
+    pid: int
+    generation: int
+    revision: int
+    born: int
+    modified: int
+    first_run: float
+    last_run: float
+    last_ready: float
+    last_accepting: float
+    last_loyal: float
+    last_heartbeat: float
+    ready: bool
+    accepting: bool
+    loyal: bool
+    cursed_at: float
+    reloads: int
+    on_demand: str | None
+    owner: Owner | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlacklistStatistics:
+    """One blacklisted vassal: ``delay`` in seconds, ``attempt`` the number of deaths, times since the epoch."""
+
+    vassal: VassalId
+    delay: float
+    attempt: int
+    first_attempt: float
+    last_attempt: float
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorStatistics:
+    """The health of one monitor: ``error`` is empty while it works; ``since`` is when that state began."""
+
+    name: str
+    healthy: bool
+    since: float
+    error: str
+    vassals: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmperorStatistics:
+    """The whole empire at one moment."""
+
+    monitors: tuple[MonitorStatistics, ...] = ()
+    vassals: tuple[VassalStatistics, ...] = ()
+    blacklist: tuple[BlacklistStatistics, ...] = ()
+    counters: dict[str, int] = field(default_factory=dict)

@@ -5,7 +5,7 @@ The real ones live in ``monitors/``, ``processes/`` and ``outlets/``; the fakes 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -167,8 +167,25 @@ class Spawner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """An event and its time, in seconds since the epoch, as the bus hands it out."""
+
+    at: float
+    event: Event
+
+
+class Subscription(Protocol):
+    """One bounded view of the bus. A :class:`~emperor_trio.events.Lagged` in it says how many events were dropped."""
+
+    def __aiter__(self) -> AsyncIterator[Occurrence]: ...
+
+
 class Outlet(Protocol):
-    """Shows what happened: reads the bus and the emperor's statistics, and slows nobody down."""
+    """Shows what happened: reads a subscription or the emperor's statistics, and slows nobody down.
+
+    ``run`` goes on until it is cancelled. Where it raises, it is run again after a growing delay.
+    """
 
     async def run(self) -> None: ...
 

@@ -1,0 +1,66 @@
+# What a person does here: `make run` to see it reign, `make test` and `make lint` before a commit. `make` alone lists all.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.installed-run
+DEV_STAMP := $(VENV)/.installed-dev
+
+# Debian packages that the tests need: the real uWSGI to compare with, a compiler for the test vassal, and tools to look
+# into processes. None of them starts a service.
+PACKAGES := gcc libc6-dev strace util-linux uwsgi-core
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+PYTEST_ARGS ?=
+
+LOCK := $(BIN)/uv pip compile --quiet pyproject.toml --extra uwsgi --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format lock packages clean
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(RUN_STAMP) ## Start the emperor on examples/vassals: four real web applications on loopback
+	@exec $(BIN)/python examples/run.py
+
+test: packages $(DEV_STAMP) ## Run all tests (installs Debian packages that they need)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(DEV_STAMP) ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright --verifytypes emperor_trio --ignoreexternal
+
+format: $(DEV_STAMP) ## Put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(DEV_STAMP) ## Pin the newest versions of all dependencies, with their hashes, in requirements/
+	$(LOCK) --upgrade --group dev --output-file requirements/dev.txt
+	$(LOCK) --group run --constraint requirements/dev.txt --output-file requirements/run.txt
+
+packages:
+	@missing=$$(for package in $(PACKAGES); do \
+		dpkg-query --show --showformat='$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; done); \
+	if [ -n "$$missing" ]; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		$(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $$missing; \
+	fi
+
+clean: ## Remove the virtual environment and what tools left behind
+	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache examples/run
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp says that this lock and this project's metadata were installed, so that the next run starts at once.
+$(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/python
+$(DEV_STAMP): requirements/dev.txt pyproject.toml | $(BIN)/python
+
+$(RUN_STAMP) $(DEV_STAMP):
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

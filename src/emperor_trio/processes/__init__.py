@@ -1,0 +1,1 @@
+"""Turns specs into live processes: the launch, sockets, the pipes, exits and hooks. Decides nothing about vassals."""

@@ -1,0 +1,272 @@
+"""What is to be started, as data: :class:`LaunchPolicy` is what the settings say, :func:`plan` makes a :class:`Launch`.
+
+Pure: nothing here touches the operating system; :mod:`emperor_trio.processes.launcher` carries a launch out.
+Source of argv, environment and order: uWSGI 2.0.31, ``core/emperor.c``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from emperor_trio.errors import SpawnError, UsageError
+from emperor_trio.model import Owner, VassalId, VassalSpec, config_option
+
+CAPABILITIES = tuple(
+    """chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service
+    net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin
+    sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap mac_override
+    mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore""".split()  # noqa: SIM905
+)
+"""Linux' capabilities by number, in uWSGI's spelling."""
+
+NAMESPACES = {
+    "fs": "mount",
+    "ns": "mount",
+    "mnt": "mount",
+    "mount": "mount",
+    "ipc": "ipc",
+    "net": "net",
+    "pid": "pid",
+    "uts": "uts",
+    "user": "user",
+}
+"""What ``--emperor-use-clone`` may name, with uWSGI's aliases, and the namespace that each of them is."""
+
+EMPEROR_ONLY = frozenset(
+    {
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "LISTEN_FDNAMES",
+        "LISTEN_PID",
+        "UWSGI_RELOADS",
+        "UWSGI_EMPEROR_FD",
+        "UWSGI_EMPEROR_FD_CONFIG",
+        "UWSGI_EMPEROR_PROXY",
+        "UWSGI_BROODLORD_NUM",
+    }
+)
+"""Variables about the emperor's own process. No child may see them: it would take its parent's place."""
+
+VASSAL_PREFIX = "UWSGI_VASSAL_"
+MAX_ID = 2**32 - 2
+"""The largest uid or gid. The next number is −1 to the kernel: *leave it as it is*, which would be root."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPolicy:
+    """What the emperor's settings say about every launch. Each field names its option; times are in seconds.
+
+    ``environment`` is the emperor's own, with ``--env`` applied; ``directory`` its current folder, absolute.
+    ``descriptor_limit`` is the soft limit of descriptors that vassals get back (``None``: the emperor's own).
+
+    Raises :class:`~emperor_trio.errors.UsageError` for a capability or a namespace that does not exist.
+    """
+
+    environment: Mapping[str, str]
+    directory: str
+    binary: str | None = None  # --binary-path
+    wrapper: str | None = None  # --emperor-wrapper
+    wrapper_override: tuple[str, ...] = ()  # --emperor-wrapper-override
+    wrapper_fallback: tuple[str, ...] = ()  # --emperor-wrapper-fallback
+    extra_extensions: frozenset[str] = frozenset()  # --emperor-extra-extension
+    inherit_before: tuple[str, ...] = ()  # --vassals-inherit-before
+    include_before: tuple[str, ...] = ()  # --vassals-include-before
+    sets: tuple[str, ...] = ()  # --vassal-set
+    inherit: tuple[str, ...] = ()  # --vassals-inherit
+    include: tuple[str, ...] = ()  # --vassals-include
+    tyrant: bool = False  # --emperor-tyrant
+    initgroups: bool = False  # --emperor-tyrant-initgroups
+    capabilities: tuple[str, ...] = ()  # --emperor-cap, split at commas
+    namespaces: tuple[str, ...] = ()  # --emperor-use-clone, split at commas
+    umask: int | None = None  # --umask
+    descriptor_limit: int | None = None
+    start_hook: str | None = None  # --vassals-start-hook
+    stop_hook: str | None = None  # --vassals-stop-hook
+    exec_as_vassal: tuple[str, ...] = ()  # --exec-as-vassal
+    exec_as_emperor: tuple[str, ...] = ()  # --exec-as-emperor
+    hook_timeout: float = 60.0
+    on_demand_exec: str | None = None  # --emperor-on-demand-exec
+    on_demand_exec_timeout: float = 10.0
+    listen: int = 100  # --listen
+    chmod_socket: int | None = None  # --chmod-socket; 0o666 where it is not given
+    chown_socket: str | None = None  # --chown-socket USER[:GROUP]
+
+    def __post_init__(self) -> None:
+        for name in self.capabilities:
+            if not (name.isdecimal() or name in CAPABILITIES):
+                raise UsageError(f"--emperor-cap: there is no capability {name!r}{_nearest(name, CAPABILITIES)}")
+        for name in self.namespaces:
+            if name not in NAMESPACES:
+                raise UsageError(f"--emperor-use-clone: there is no namespace {name!r}{_nearest(name, NAMESPACES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """The descriptors made for one vassal; a pair is (the emperor's number now, the number that the vassal sees)."""
+
+    emperor: tuple[int, int]
+    config: tuple[int, int] | None = None
+    stdin: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One process to be started, completely. No field holds anything that is looked up later.
+
+    ``commands`` are argument lists, tried in order until one is executable. ``descriptors`` are pairs (number here,
+    number in the child); ``stdin`` is a descriptor (``None``: ``/dev/null``), as is ``stdout`` (``None``: the
+    emperor's). ``capabilities`` is the bounding set to keep (``None``: left alone). Privileges are dropped to ``owner``
+    first; then ``start_hook`` runs, whose result is ignored, and each of ``checks`` by the shell, which fails the
+    launch unless it returns 0, each for ``hook_timeout`` seconds at most; then the command.
+    """
+
+    commands: tuple[tuple[str, ...], ...]
+    environment: Mapping[str, str]
+    directory: str | None = None
+    stdin: int | None = None
+    stdout: int | None = None
+    descriptors: tuple[tuple[int, int], ...] = ()
+    owner: Owner | None = None
+    initgroups: bool = False
+    capabilities: tuple[str, ...] | None = None
+    namespaces: frozenset[str] = field(default_factory=frozenset)
+    umask: int | None = None
+    descriptor_limit: int | None = None
+    start_hook: tuple[str, ...] | None = None
+    checks: tuple[str, ...] = ()
+    hook_timeout: float = 60.0
+
+
+def plan(
+    policy: LaunchPolicy,
+    vassal: VassalId,
+    spec: VassalSpec,
+    pipes: Pipes,
+    *,
+    binary: tuple[str, ...] | None = None,
+    zergs: int = 0,
+) -> Launch:
+    """The launch of one vassal.
+
+    ``binary`` is the path of uWSGI with the options that it needs to find itself again (see
+    :func:`~emperor_trio.processes.binary.find_binary`), ``None`` where there is none or ``--emperor-wrapper`` stands in
+    its place. ``zergs`` is the value of ``UWSGI_BROODLORD_NUM`` for a zerg.
+
+    Raises :class:`~emperor_trio.errors.SpawnError` where the vassal may not be started as asked.
+    """
+    arguments = _arguments(policy, vassal, spec)
+    main = (policy.wrapper,) if policy.wrapper is not None else binary
+    heads = [*((name,) for name in policy.wrapper_override), *([main] if main else [])]
+    heads += [(name,) for name in policy.wrapper_fallback]
+    if not heads:
+        raise SpawnError(
+            "there is no uwsgi in PATH or beside this Python: pip install 'emperor-trio[uwsgi]', or the system's "
+            "uwsgi, or name it with --binary-path"
+        )
+    name = argv_name(vassal, spec)
+    return Launch(
+        commands=tuple((*head, *arguments) for head in heads),
+        environment=_environment(policy, vassal, spec, pipes, zergs),
+        directory=spec.directory or policy.directory,
+        stdin=pipes.stdin,
+        descriptors=(pipes.emperor,) if pipes.config is None else (pipes.emperor, pipes.config),
+        owner=owner_of(policy, spec),
+        initgroups=policy.initgroups,
+        capabilities=policy.capabilities or None,
+        namespaces=frozenset(NAMESPACES[name] for name in policy.namespaces),
+        umask=policy.umask,
+        descriptor_limit=policy.descriptor_limit,
+        start_hook=(policy.start_hook, name) if policy.start_hook else None,
+        checks=policy.exec_as_vassal,
+        hook_timeout=policy.hook_timeout,
+    )
+
+
+def plan_hook(
+    policy: LaunchPolicy,
+    spec: VassalSpec,
+    command: tuple[str, ...],
+    *,
+    extra: Mapping[str, str] | None = None,
+    stdout: int | None = None,
+) -> Launch:
+    """A command of the emperor's side: with the emperor's rights and environment, in the vassal's folder."""
+    environment = {key: value for key, value in policy.environment.items() if key not in EMPEROR_ONLY}
+    environment |= {"UWSGI_VASSALS_DIR": vassals_dir(policy, spec)} | dict(extra or {})
+    return Launch(
+        commands=(command,),
+        environment=environment,
+        directory=spec.directory or policy.directory,
+        stdout=stdout,
+        descriptor_limit=policy.descriptor_limit,
+    )
+
+
+def argv_name(vassal: VassalId, spec: VassalSpec) -> str:
+    """The name by which the vassal's process and the hooks know it."""
+    return f"{spec.name}:zerg" if vassal.ordinal else spec.name
+
+
+def vassals_dir(policy: LaunchPolicy, spec: VassalSpec) -> str:
+    """``UWSGI_VASSALS_DIR``: the watched folder, else the emperor's own."""
+    return spec.directory or policy.directory
+
+
+def owner_of(policy: LaunchPolicy, spec: VassalSpec) -> Owner | None:
+    """Whom the vassal runs as; ``None`` without Tyrant. Raises SpawnError for root and for what is nobody's number."""
+    if not policy.tyrant:
+        return None
+    owner = spec.owner
+    if owner is None:
+        raise SpawnError("Tyrant mode: the source names no uid and gid for this vassal")
+    if not (0 < owner.uid <= MAX_ID and 0 < owner.gid <= MAX_ID):
+        raise SpawnError(f"Tyrant mode: a vassal may not run as {owner}; give its config another owner and group")
+    return owner
+
+
+def _arguments(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec) -> tuple[str, ...]:
+    option = config_option(spec.name, policy.extra_extensions)
+    if option is None:
+        raise SpawnError(f"{spec.name!r} ends in no config's extension; see --emperor-extra-extension")
+    name = argv_name(vassal, spec)
+    if spec.config is not None:
+        name = f"emperor://{name}"
+    elif spec.executable:
+        name = f"exec://{name}"
+    return (
+        *_repeat("--inherit", policy.inherit_before),
+        *_repeat("--include", policy.include_before),
+        *_repeat("--set", policy.sets),
+        option,
+        name,
+        *_repeat("--inherit", policy.inherit),
+        *_repeat("--include", policy.include),
+    )
+
+
+def _environment(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec, pipes: Pipes, zergs: int) -> dict[str, str]:
+    environment = {key: value for key, value in policy.environment.items() if not key.startswith(VASSAL_PREFIX)}
+    for key, value in policy.environment.items():
+        if key.startswith(VASSAL_PREFIX):
+            environment["UWSGI_" + key.removeprefix(VASSAL_PREFIX)] = value
+    for key in EMPEROR_ONLY:
+        environment.pop(key, None)
+    environment["UWSGI_EMPEROR_FD"] = str(pipes.emperor[1])
+    if pipes.config is not None:
+        environment["UWSGI_EMPEROR_FD_CONFIG"] = str(pipes.config[1])
+    if vassal.ordinal:
+        environment["UWSGI_BROODLORD_NUM"] = str(zergs)
+    if policy.start_hook or policy.exec_as_vassal:
+        environment["UWSGI_VASSALS_DIR"] = vassals_dir(policy, spec)
+    return environment
+
+
+def _repeat(option: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for value in values for word in (option, value))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    match = get_close_matches(name, list(known), 1)
+    return f"; did you mean {match[0]!r}?" if match else f"; there are {', '.join(known)}"

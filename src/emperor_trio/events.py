@@ -59,8 +59,14 @@ class EmperorStopping(Event):
 
 @dataclass(frozen=True, slots=True)
 class EmperorStopped(Event):
+    """``left_behind`` processes could not even be killed: they hang in the kernel."""
+
+    left_behind: int = 0
+
     @property
     def text(self) -> str:
+        if self.left_behind:
+            return f"{self.left_behind} vassals hang in the kernel and could not be killed; bye"
         return "all vassals are gone; bye"
 
 

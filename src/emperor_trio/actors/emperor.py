@@ -1,0 +1,192 @@
+"""The emperor: monitors, supervisor and outlets together in one nursery, from the first spawn to the last exit.
+
+It knows only ports: what the real monitors, processes and outlets are is put together in :mod:`emperor_trio.app`, and
+tests put fakes there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import trio
+
+from emperor_trio import events
+from emperor_trio.actors.bus import DEFAULT_LIMIT, Bus, Subscriber
+from emperor_trio.actors.guard import Delays, Guard
+from emperor_trio.actors.mailbox import Bell
+from emperor_trio.actors.supervisor import Command, Policy, Supervisor
+from emperor_trio.model import Observation, Snapshot
+from emperor_trio.ports import Doorbell, EmperorStatistics, Monitor, MonitorStatistics, Outlet, Spawner
+
+MakeMonitor = Callable[[Doorbell, Callable[[events.Event], None]], Monitor]
+"""Makes a monitor, given its doorbell and the bus's ``publish``."""
+
+DEFAULT_MERCY = 5.0
+"""Seconds between the stop of all vassals and SIGKILL, where the nursery around the emperor is cancelled."""
+
+OUTLET_FLUSH = 1.0
+"""Seconds that outlets have at the end, to show the last events."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One monitor under way, and its health."""
+
+    monitor: Monitor
+    bell: Bell
+    guard: Guard = field(default_factory=lambda: Guard(Delays(first=0.5, most=30.0)))
+    healthy: bool = False
+    since: float = 0.0
+    error: str = "no answer yet"
+
+
+class Emperor:
+    """An emperor inside someone's own nursery: ``emperor = await nursery.start(Emperor(...).run)``.
+
+    ``monitors`` are by name, in the order of the command line. ``services`` are what the spawner needs to run beside
+    the actors (started before the first vassal, ended after the last). Cancelled, or told to :meth:`stop`, it stops
+    every vassal, kills after a mercy what is left, and returns with nothing left behind.
+    """
+
+    def __init__(
+        self,
+        monitors: Mapping[str, MakeMonitor],
+        spawner: Spawner,
+        policy: Policy | None = None,
+        *,
+        services: Sequence[Callable[..., Awaitable[object]]] = (),
+        mercy: float = DEFAULT_MERCY,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._bus = Bus(wall)
+        self._wall = wall
+        self._services = services
+        self._mercy = mercy
+        self._supervisor = Supervisor(policy or Policy(), spawner, self.publish)
+        self._outlets: list[tuple[str, Outlet]] = []
+        self._watches: dict[str, _Watch] = {}
+        for name, make in monitors.items():
+            bell = Bell()
+            self._watches[name] = _Watch(make(bell, self.publish), bell, since=wall())
+        self._stop = trio.Event()
+        self._reason = "the nursery around it was cancelled"
+        self._left_behind = 0
+
+    # --- seen and steered ---
+
+    def publish(self, event: events.Event) -> None:
+        """Put an event on the bus. Never waits."""
+        self._bus.publish(event)
+
+    def subscribe(self, limit: int = DEFAULT_LIMIT) -> AbstractContextManager[Subscriber]:
+        """Events from now on: ``with emperor.subscribe() as events: async for occurrence in events: …``."""
+        return self._bus.subscribe(limit)
+
+    def add_outlet(self, name: str, outlet: Outlet) -> None:
+        """Have an outlet run beside the actors. Before :meth:`run` only."""
+        self._outlets.append((name, outlet))
+
+    def stop(self, reason: str = "told to stop") -> None:
+        """Stop every vassal and return from :meth:`run`. Only the first reason counts."""
+        if not self._stop.is_set():
+            self._reason = reason
+            self._stop.set()
+
+    async def command(self, command: Command) -> None:
+        """Something for the whole empire."""
+        self.publish(events.CommandReceived(command.value))
+        await self._supervisor.command(command)
+
+    def scan(self) -> None:
+        """Have every monitor look at its source now."""
+        self.publish(events.CommandReceived("scan of all monitors"))
+        for watch in self._watches.values():
+            watch.bell.ring()
+
+    def statistics(self) -> EmperorStatistics:
+        """The whole empire now; linear in the number of vassals."""
+        epoch = self._wall() - trio.current_time()
+        return EmperorStatistics(
+            monitors=tuple(
+                MonitorStatistics(name, watch.healthy, watch.since, watch.error, self._supervisor.count(name))
+                for name, watch in self._watches.items()
+            ),
+            vassals=self._supervisor.vassals(epoch),
+            blacklist=self._supervisor.blacklist(epoch),
+            counters=dict(self._bus.counts),
+        )
+
+    @property
+    def left_behind(self) -> int:
+        """After the end: how many vassals could not even be killed. Their processes hang in the kernel."""
+        return self._left_behind
+
+    # --- running ---
+
+    async def run(self, task_status: trio.TaskStatus[Emperor] = trio.TASK_STATUS_IGNORED) -> None:
+        """Reign until stopped or cancelled."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._reign)
+            task_status.started(self)
+            try:
+                await self._stop.wait()
+            finally:
+                self.stop(self._reason)
+
+    async def _reign(self, task_status: trio.TaskStatus[None]) -> None:
+        """Everything, shielded: a cancellation from outside arrives here as a stop."""
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as outlets, trio.open_nursery() as services:
+                for name, outlet in self._outlets:
+                    outlets.start_soon(self._show, name, outlet)
+                for service in self._services:
+                    await services.start(service)
+                await services.start(self._supervisor.run)
+                async with trio.open_nursery() as monitors:
+                    for name, watch in self._watches.items():
+                        monitors.start_soon(self._watch, name, watch)
+                    task_status.started()
+                    await self._stop.wait()
+                    monitors.cancel_scope.cancel()
+                await self._end()
+                services.cancel_scope.cancel()
+                outlets.cancel_scope.deadline = trio.current_time() + OUTLET_FLUSH
+                self._bus.close()
+
+    async def _end(self) -> None:
+        running = sum(1 for vassal in self._supervisor.vassals(0.0) if vassal.pid > 0)
+        self.publish(events.EmperorStopping(self._reason, running))
+        self._left_behind = await self._supervisor.shut_down(self._mercy)
+        self.publish(events.EmperorStopped(self._left_behind))
+
+    async def _watch(self, name: str, watch: _Watch) -> None:
+        """One monitor's actor: what it sees goes to the supervisor, what befalls it stays here."""
+
+        async def emit(observation: Observation) -> None:
+            await self._supervisor.observe(name, observation)
+            if not watch.healthy:
+                watch.guard.progress()
+                watch.healthy, watch.since, watch.error = True, self._wall(), ""
+                seen = len(observation.specs) if isinstance(observation, Snapshot) else self._supervisor.count(name)
+                self.publish(events.MonitorReady(name, seen))
+
+        async def run() -> None:
+            await watch.monitor.run(emit)
+
+        def failed(error: str, retry_in: float) -> None:
+            if watch.healthy or watch.error != error:
+                self.publish(events.MonitorFailed(name, error, retry_in))
+            if watch.healthy:
+                watch.since = self._wall()
+            watch.healthy, watch.error = False, error
+
+        await watch.guard.keep(run, failed)
+
+    async def _show(self, name: str, outlet: Outlet) -> None:
+        def failed(error: str, retry_in: float) -> None:
+            self.publish(events.OutletFailed(name, error, retry_in))
+
+        await Guard(Delays(first=1.0, most=60.0)).keep(outlet.run, failed, may_end=True)

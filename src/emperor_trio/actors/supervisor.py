@@ -1,0 +1,371 @@
+"""The supervisor: one actor, the table of vassals, and every policy that is about more than one of them.
+
+It takes in what monitors observe, what vassals report and what operators command, in the order of one bounded channel;
+it decides what is desired and when a spawn may go out, and never waits for a vassal.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import trio
+
+from emperor_trio import events
+from emperor_trio.actors.guard import explain
+from emperor_trio.actors.mailbox import Bell
+from emperor_trio.actors.vassal import Report, VassalActor
+from emperor_trio.law import effects as do
+from emperor_trio.law import stimuli as hear
+from emperor_trio.law.fleet import Change, Fleet, FleetRules, Refusal, What
+from emperor_trio.law.state import Blame, LifecycleRules, Phase
+from emperor_trio.law.throttle import Blacklist, Intensity, Pacer, Priorities, ThrottleRules
+from emperor_trio.model import Desired, Observation, VassalId
+from emperor_trio.ports import BlacklistStatistics, HookPoint, Spawner, VassalStatistics
+
+CHANNEL_CAPACITY = 256
+"""How many observations and reports wait for the supervisor before their senders do."""
+
+BATCH = 50
+"""How many changes are handed on before everyone else has a turn."""
+
+GIVE_UP_AFTER = 5.0
+"""Seconds after the last SIGKILL of a shutdown until processes that can't die (in the kernel) are left behind."""
+
+
+class Command(Enum):
+    """What an operator can ask of the whole empire; the value is what people read."""
+
+    RELOAD_ALL = "reload of all vassals"
+    FORGIVE_ALL = "the blacklist is cleared"
+    LOG_STATUS = "status of all vassals"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    monitor: str
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    actor: VassalActor
+    report: Report
+
+
+Message = Observed | Reported | Command
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Every rule of an empire. ``broodlord`` is the most zergs of the whole empire."""
+
+    lifecycle: LifecycleRules = field(default_factory=LifecycleRules)
+    throttle: ThrottleRules = field(default_factory=ThrottleRules)
+    fleet: FleetRules = field(default_factory=FleetRules)
+    priorities: Priorities = field(default_factory=Priorities)
+    broodlord: int = 0
+
+
+class Supervisor:
+    """``publish`` is the bus; ``chance`` gives the jitter, from 0 to 1."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        spawner: Spawner,
+        publish: Callable[[events.Event], None],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._policy = policy
+        self._spawner = spawner
+        self._publish = publish
+        self._chance = chance
+        self._rules = replace(
+            policy.lifecycle,
+            spawn_hook=spawner.has_hook(HookPoint.AFTER_SPAWN),
+            stop_hook=spawner.has_hook(HookPoint.AFTER_DEATH),
+        )
+        self._fleet = Fleet(policy.fleet)
+        self._blacklist = Blacklist(policy.throttle)
+        self._intensity = Intensity(policy.throttle)
+        self._pacer = Pacer(policy.throttle)
+        self._pacer_bell = Bell()
+        self._parked: set[VassalId] = set()
+        self._table: dict[VassalId, VassalActor] = {}
+        self._send, self._receive = trio.open_memory_channel[Message](CHANNEL_CAPACITY)
+        self._jobs: trio.Nursery | None = None
+        self._vassals: trio.Nursery | None = None
+        self._closing = False
+        self._empty = trio.Event()
+
+    # --- the doors ---
+
+    async def observe(self, monitor: str, observation: Observation) -> None:
+        """A monitor saw something. Waits while the supervisor has too much to do."""
+        await self._send.send(Observed(monitor, observation))
+
+    async def command(self, command: Command) -> None:
+        await self._send.send(command)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Decide for ever. Only a fault of this loop itself ends it."""
+        async with trio.open_nursery() as self._jobs, trio.open_nursery() as self._vassals:
+            self._vassals.start_soon(self._grant)
+            task_status.started()
+            async for message in self._receive:
+                try:
+                    await self._decide(message)
+                except Exception as error:
+                    self._publish(events.ObservationFailed(_name(message), explain(error)))
+
+    async def shut_down(self, mercy: float) -> int:
+        """Stop every vassal, kill after ``mercy`` seconds what is left; how many could not even be killed."""
+        self._closing = True
+        self._check_empty()
+        for actor in list(self._table.values()):
+            actor.want(Desired(None))
+        with trio.move_on_after(mercy):
+            await self._empty.wait()
+        for actor in list(self._table.values()):
+            actor.post(hear.NoMercy())
+        with trio.move_on_after(GIVE_UP_AFTER):
+            await self._empty.wait()
+        return len(self._table)
+
+    # --- deciding ---
+
+    async def _decide(self, message: Message) -> None:
+        if self._closing and not isinstance(message, Reported):
+            return
+        match message:
+            case Observed(monitor, observation):
+                changes, refusals = self._fleet.observe(monitor, observation)
+                for refusal in refusals:
+                    self._refuse(monitor, refusal)
+                await self._apply(changes)
+            case Reported(actor, report):
+                if self._table.get(actor.vassal) is actor:
+                    await self._apply(self._heed(actor, report))
+            case Command.RELOAD_ALL:
+                await self._apply(self._fleet.reload_all())
+            case Command.FORGIVE_ALL:
+                for vassal in self._blacklist.clear():
+                    self._hasten(vassal)
+            case Command.LOG_STATUS:
+                self._log_status()
+
+    def _refuse(self, monitor: str, refusal: Refusal) -> None:
+        self._publish(
+            events.VassalRefused(monitor, refusal.name, refusal.field, refusal.value, refusal.reason),
+        )
+
+    async def _apply(self, changes: list[Change]) -> None:
+        """Hand on new desired states, in the order in which vassals start, without keeping anyone else waiting."""
+        changes.sort(key=lambda change: self._policy.priorities.rank(change.vassal))
+        for number, change in enumerate(changes, 1):
+            if self._closing:
+                return
+            self._publish_change(change)
+            self._parked.discard(change.vassal)
+            if change.what is not What.TOUCHED and self._blacklist.forgive(change.vassal):
+                self._hasten(change.vassal)
+            actor = self._table.get(change.vassal)
+            if actor is not None:
+                actor.want(change.desired)
+            elif change.desired.spec is not None:
+                self._summon(change.vassal, change.desired)
+            if number % BATCH == 0:
+                await trio.lowlevel.checkpoint()
+
+    def _publish_change(self, change: Change) -> None:
+        if change.what is What.ADDED:
+            self._publish(events.VassalAdded(change.vassal))
+        else:
+            self._publish(events.VassalChanged(change.vassal, change.what.value))
+
+    def _summon(self, vassal: VassalId, desired: Desired) -> None:
+        assert self._vassals is not None  # noqa: S101 - set by run(), before any message
+        assert self._jobs is not None  # noqa: S101
+        actor = self._table[vassal] = VassalActor(
+            vassal,
+            desired,
+            self._rules,
+            self._spawner,
+            self._publish,
+            self._jobs,
+            self._hear,
+            self._forget,
+            self._fleet.count_zergs,
+        )
+        for report in actor.begin():
+            self._heed(actor, report)
+        self._vassals.start_soon(actor.run)
+
+    async def _hear(self, actor: VassalActor, report: Report) -> None:
+        await self._send.send(Reported(actor, report))
+
+    def _forget(self, actor: VassalActor) -> None:
+        """The vassal is gone: nothing of it stays behind."""
+        vassal = actor.vassal
+        del self._table[vassal]
+        self._pacer.withdraw(vassal)
+        self._settle(vassal)
+        self._intensity.forget(vassal)
+        self._parked.discard(vassal)
+        self._blacklist.forgive(vassal)
+        self._check_empty()
+
+    def _check_empty(self) -> None:
+        if self._closing and not self._table:
+            self._empty.set()
+
+    def _heed(self, actor: VassalActor, report: Report) -> list[Change]:
+        """Take in a vassal's report: what becomes of the desired states by it."""
+        vassal = actor.vassal
+        match report:
+            case do.AskLeave():
+                self._settle(vassal)
+                self._consider(actor)
+            case do.Withdraw():
+                self._pacer.withdraw(vassal)
+                self._settle(vassal)
+            case do.ReportReady():
+                self._pacer.resume()
+                self._settle(vassal)
+            case do.ReportLoyal():
+                self._blacklist.forgive(vassal)
+            case do.ReportDeath(blame):
+                self._settle(vassal)
+                self._blame(vassal, blame)
+            case do.ReportShortage(error):
+                delay = self._pacer.postpone(trio.current_time())
+                self._publish(events.SpawnPostponed(vassal, error, delay))
+            case do.AskReinforcement():
+                return self._reinforce(vassal)
+            case do.EndZerg():
+                change = self._fleet.end_zerg(vassal)
+                return [change] if change else []
+        return []
+
+    def _consider(self, actor: VassalActor) -> None:
+        """A vassal asks for the leave to spawn: it is queued for its time, or parked."""
+        vassal = actor.vassal
+        if vassal in self._parked:
+            self._parked.discard(vassal)
+            actor.post(hear.Park(self._policy.throttle.max_restarts, self._policy.throttle.restart_window))
+            return
+        self._pacer.request(vassal, self._policy.priorities.rank(vassal), self._blacklist.due(vassal))
+        self._pacer_bell.ring()
+
+    def _blame(self, vassal: VassalId, blame: Blame) -> None:
+        now = trio.current_time()
+        if vassal.ordinal:
+            return
+        if self._intensity.add_death(vassal, now):
+            self._parked.add(vassal)
+        if blame is Blame.DISLOYAL:
+            entry = self._blacklist.add_death(vassal, now, self._chance())
+            if entry is not None:
+                self._publish(events.VassalBlacklisted(vassal, entry.attempt, entry.delay))
+
+    def _reinforce(self, vassal: VassalId) -> list[Change]:
+        most = self._policy.broodlord
+        change = self._fleet.add_zerg(vassal, most) if most else None
+        if change is None:
+            why = f"all {most} zergs are there already" if most else "there is no --emperor-broodlord"
+            self._publish(events.ReinforcementAsked(vassal, granted=False, reason=f"none, {why}"))
+            return []
+        number = f"zerg {change.vassal.ordinal}"
+        self._publish(events.ReinforcementAsked(vassal, granted=True, reason=f"{number} comes"))
+        return [change]
+
+    # --- pacing ---
+
+    async def _grant(self) -> None:
+        """Grant spawns in order, back to back, with a checkpoint after each so that nothing else waits for them."""
+        while True:
+            vassal = self._pacer.take(trio.current_time())
+            if vassal is None:
+                with trio.move_on_at(self._pacer.next_due()):
+                    await self._pacer_bell.wait()
+                continue
+            actor = self._table[vassal]
+            actor.post(hear.Leave(actor.state.asked))
+            await trio.lowlevel.checkpoint()
+
+    def _settle(self, vassal: VassalId) -> None:
+        self._pacer.settle(vassal)
+        self._pacer_bell.ring()
+
+    def _hasten(self, vassal: VassalId) -> None:
+        self._pacer.hasten(vassal, trio.current_time())
+        self._pacer_bell.ring()
+
+    # --- showing ---
+
+    def _log_status(self) -> None:
+        now = trio.current_time()
+        for vassal, actor in sorted(self._table.items()):
+            state = actor.state
+            uptime = now - state.first_run if state.pid else 0.0
+            self._publish(events.VassalStatus(vassal, state.phase.value, state.pid, uptime, state.loyal))
+
+    def count(self, monitor: str) -> int:
+        """How many vassals are desired of a monitor."""
+        return self._fleet.count(monitor)
+
+    def vassals(self, epoch: float) -> tuple[VassalStatistics, ...]:
+        """Every vassal now. ``epoch`` is the time since 1970 at which the monotonic clock was 0."""
+        return tuple(_describe(actor, epoch) for actor in self._table.values())
+
+    def blacklist(self, epoch: float) -> tuple[BlacklistStatistics, ...]:
+        return tuple(
+            BlacklistStatistics(vassal, entry.delay, entry.attempt, epoch + entry.first, epoch + entry.last)
+            for vassal, entry in self._blacklist
+        )
+
+
+def _name(message: Message) -> str:
+    match message:
+        case Observed(monitor, observation):
+            return f"{type(observation).__name__} of {monitor}"
+        case Reported(actor, report):
+            return f"{type(report).__name__} of {actor.vassal}"
+        case Command():
+            return message.value
+
+
+def _describe(actor: VassalActor, epoch: float) -> VassalStatistics:
+    state, vassal = actor.state, actor.vassal
+    spec = actor.desired.spec or state.spec
+
+    def wall(moment: float) -> float:
+        return epoch + moment if moment else 0.0
+
+    return VassalStatistics(
+        vassal=vassal,
+        name=f"{vassal.name}:zerg" if vassal.ordinal else vassal.name,
+        phase=state.phase.value,
+        pid=state.pid or -1,
+        generation=state.generation,
+        revision=state.revision,
+        born=actor.born,
+        modified=spec.modified if spec else 0,
+        first_run=wall(state.first_run),
+        last_run=wall(state.last_run),
+        last_ready=wall(state.last_ready),
+        last_accepting=wall(state.last_accepting),
+        last_loyal=wall(state.last_loyal),
+        last_heartbeat=wall(state.last_heartbeat),
+        ready=state.ready,
+        accepting=state.accepting,
+        loyal=state.loyal,
+        cursed_at=wall(state.cursed_at),
+        reloads=state.reloads,
+        on_demand=state.address or (spec.socket if spec and state.phase is not Phase.GONE else None),
+        owner=spec.owner if spec else None,
+        reason=state.reason,
+    )

@@ -1,0 +1,219 @@
+"""When a spawn may go out: the blacklist, restart intensity and the pacing of mass spawns.
+
+Owns the *time* of every spawn of the whole empire. It does not know what a vassal is doing, and reads no clock: times
+come in as seconds of one monotonic clock, randomness as a number from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from emperor_trio.model import VassalId
+
+JITTER = 0.1
+"""The largest part of a delay that is added at random, so that vassals which died together don't return together."""
+
+POSTPONE_FIRST = 0.1
+POSTPONE_MAX = 10.0
+"""Delays, in seconds, between tries while the system has no room for one more process."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleRules:
+    """All in seconds. ``max_starting`` 0: no limit. ``max_restarts`` 0: restart intensity is off."""
+
+    throttle: float = 1.0
+    max_throttle: float = 180.0
+    blacklist: bool = True
+    max_starting: int = 0
+    max_restarts: int = 0
+    restart_window: float = 60.0
+
+
+@dataclass(slots=True)
+class BlacklistEntry:
+    """One vassal's deaths before loyalty; ``delay`` is what its last one cost, in seconds."""
+
+    attempt: int
+    delay: float
+    first: float
+    last: float
+
+
+class Blacklist:
+    """Vassals that died before they were loyal, and how long each waits for its next spawn."""
+
+    def __init__(self, rules: ThrottleRules) -> None:
+        self._rules = rules
+        self._entries: dict[VassalId, BlacklistEntry] = {}
+
+    def __iter__(self) -> Iterator[tuple[VassalId, BlacklistEntry]]:
+        return iter(self._entries.items())
+
+    def __contains__(self, vassal: VassalId) -> bool:
+        return vassal in self._entries
+
+    def add_death(self, vassal: VassalId, now: float, chance: float) -> BlacklistEntry | None:
+        """Note one more death before loyalty; ``chance`` in [0, 1] sets the jitter. ``None``: there is no blacklist.
+
+        The spawn after the n-th death waits (n − 1) × throttle, up to the maximum.
+        """
+        if not self._rules.blacklist:
+            return None
+        entry = self._entries.get(vassal)
+        if entry is None:
+            entry = self._entries[vassal] = BlacklistEntry(attempt=0, delay=0.0, first=now, last=now)
+        entry.attempt += 1
+        entry.last = now
+        bare = (entry.attempt - 1) * self._rules.throttle
+        entry.delay = min(bare * (1 + JITTER * chance), self._rules.max_throttle)
+        return entry
+
+    def due(self, vassal: VassalId) -> float:
+        """The earliest time of the vassal's next spawn: 0 where it is not blacklisted."""
+        entry = self._entries.get(vassal)
+        return entry.last + entry.delay if entry else 0.0
+
+    def forgive(self, vassal: VassalId) -> bool:
+        """Take one vassal off; whether it was on."""
+        return self._entries.pop(vassal, None) is not None
+
+    def clear(self) -> tuple[VassalId, ...]:
+        """Take all off; who was on."""
+        forgiven = tuple(self._entries)
+        self._entries.clear()
+        return forgiven
+
+
+class Intensity:
+    """Restart intensity: how many restarts within the window are one too many. Off unless ``max_restarts`` is set."""
+
+    def __init__(self, rules: ThrottleRules) -> None:
+        self._rules = rules
+        self._deaths: dict[VassalId, deque[float]] = {}
+
+    def add_death(self, vassal: VassalId, now: float) -> bool:
+        """Note an unasked death; whether it is one more than the allowed restarts. The count then starts anew."""
+        if not self._rules.max_restarts:
+            return False
+        deaths = self._deaths.setdefault(vassal, deque())
+        deaths.append(now)
+        while deaths[0] <= now - self._rules.restart_window:
+            deaths.popleft()
+        if len(deaths) <= self._rules.max_restarts:
+            return False
+        del self._deaths[vassal]
+        return True
+
+    def forget(self, vassal: VassalId) -> None:
+        self._deaths.pop(vassal, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Priorities:
+    """``--emperor-priority PATTERN=N``: the first pattern that matches a name gives its number, 0 where none does.
+
+    Lower numbers start first; equal ones by name.
+    """
+
+    patterns: tuple[tuple[str, int], ...] = ()
+
+    def rank(self, vassal: VassalId) -> tuple[int, str, int]:
+        number = next((n for pattern, n in self.patterns if fnmatchcase(vassal.name, pattern)), 0)
+        return number, vassal.name, vassal.ordinal
+
+
+Rank = tuple[int, str, int]
+
+
+@dataclass(slots=True)
+class _Request:
+    rank: Rank
+    due: float
+    live: bool = True
+
+
+@dataclass(slots=True)
+class Pacer:
+    """The queue of spawns: who is due, in the order of rank, and never more than ``max_starting`` under way at once.
+
+    Every step is O(log n); what is overtaken stays in its heap, dead, until its turn.
+    """
+
+    rules: ThrottleRules
+    _requests: dict[VassalId, _Request] = field(default_factory=dict)
+    _waiting: list[tuple[float, int, VassalId, _Request]] = field(default_factory=list)
+    _ready: list[tuple[Rank, int, VassalId, _Request]] = field(default_factory=list)
+    _starting: set[VassalId] = field(default_factory=set)
+    _count: int = 0
+    _closed_until: float = 0.0
+    _postponed: float = 0.0
+
+    @property
+    def starting(self) -> int:
+        """How many spawns are under way: granted, and neither ready nor ended yet."""
+        return len(self._starting)
+
+    def request(self, vassal: VassalId, rank: Rank, due: float) -> None:
+        """Ask for a spawn at ``due`` or later. A newer request of the same vassal replaces the older."""
+        self.withdraw(vassal)
+        request = self._requests[vassal] = _Request(rank, due)
+        self._count += 1
+        heapq.heappush(self._waiting, (due, self._count, vassal, request))
+
+    def withdraw(self, vassal: VassalId) -> None:
+        """Forget the request of a vassal, if it has one."""
+        request = self._requests.pop(vassal, None)
+        if request is not None:
+            request.live = False
+
+    def hasten(self, vassal: VassalId, now: float) -> None:
+        """Make a waiting request due now."""
+        request = self._requests.get(vassal)
+        if request is not None and request.due > now:
+            self.request(vassal, request.rank, now)
+
+    def settle(self, vassal: VassalId) -> None:
+        """The spawn that was granted is over: the vassal is ready, dead, or did not want it any more."""
+        self._starting.discard(vassal)
+
+    def postpone(self, now: float) -> float:
+        """The system has no room: nothing is granted for a delay, which is returned, in seconds. It grows each time."""
+        self._postponed = min(max(self._postponed * 2, POSTPONE_FIRST), POSTPONE_MAX)
+        self._closed_until = now + self._postponed
+        return self._postponed
+
+    def resume(self) -> None:
+        """A spawn succeeded: the next shortage starts with the shortest delay again."""
+        self._postponed = 0.0
+
+    def take(self, now: float) -> VassalId | None:
+        """Grant one spawn: the lowest rank of those due, or ``None`` where nothing may go out now."""
+        if now < self._closed_until:
+            return None
+        while self._waiting and self._waiting[0][0] <= now:
+            _, count, vassal, request = heapq.heappop(self._waiting)
+            if request.live:
+                heapq.heappush(self._ready, (request.rank, count, vassal, request))
+        if self.rules.max_starting and len(self._starting) >= self.rules.max_starting:
+            return None
+        while self._ready:
+            _, _, vassal, request = heapq.heappop(self._ready)
+            if request.live:
+                del self._requests[vassal]
+                self._starting.add(vassal)
+                return vassal
+        return None
+
+    def next_due(self) -> float:
+        """When ``take`` may have something next, unless something is settled or requested before; infinity: never."""
+        while self._waiting and not self._waiting[0][3].live:
+            heapq.heappop(self._waiting)
+        full = self.rules.max_starting and len(self._starting) >= self.rules.max_starting
+        if self._ready and not full:
+            return self._closed_until
+        return max(self._waiting[0][0], self._closed_until) if self._waiting else float("inf")

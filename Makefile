@@ -32,7 +32,7 @@ lint: $(DEV_STAMP) ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pyright --verifytypes emperor_trio --ignoreexternal
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes emperor_trio --ignoreexternal
 
 format: $(DEV_STAMP) ## Put the code into shape
 	$(BIN)/ruff check --fix
@@ -51,7 +51,7 @@ packages:
 	fi
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache examples/run
+	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache examples/log/*.log
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

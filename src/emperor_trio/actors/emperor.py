@@ -90,8 +90,10 @@ class Emperor:
         self._outlets.append((name, outlet))
 
     def stop(self, reason: str = "told to stop") -> None:
-        """Stop every vassal and return from :meth:`run`. Only the first reason counts."""
-        if not self._stop.is_set():
+        """Stop every vassal and return from :meth:`run`. Told again, it waits no longer and kills what is left."""
+        if self._stop.is_set():
+            self._supervisor.hurry()
+        else:
             self._reason = reason
             self._stop.set()
 
@@ -134,7 +136,7 @@ class Emperor:
             try:
                 await self._stop.wait()
             finally:
-                self.stop(self._reason)
+                self._stop.set()
 
     async def _reign(self, task_status: trio.TaskStatus[None]) -> None:
         """Everything, shielded: a cancellation from outside arrives here as a stop."""

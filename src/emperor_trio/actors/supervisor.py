@@ -100,6 +100,7 @@ class Supervisor:
         self._vassals: trio.Nursery | None = None
         self._closing = False
         self._empty = trio.Event()
+        self._mercy = trio.CancelScope()
 
     # --- the doors ---
 
@@ -127,13 +128,17 @@ class Supervisor:
         self._check_empty()
         for actor in list(self._table.values()):
             actor.want(Desired(None))
-        with trio.move_on_after(mercy):
+        with trio.move_on_after(mercy) as self._mercy:
             await self._empty.wait()
         for actor in list(self._table.values()):
             actor.post(hear.NoMercy())
         with trio.move_on_after(GIVE_UP_AFTER):
             await self._empty.wait()
         return len(self._table)
+
+    def hurry(self) -> None:
+        """End the mercy of a shutdown that is under way."""
+        self._mercy.cancel()
 
     # --- deciding ---
 

@@ -1,0 +1,153 @@
+"""What concerns the emperor's own process as a whole: folder, umask, environment, log file, name, pid file, user.
+
+Only the daemon does any of this; inside someone else's program nothing here is called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import grp
+import os
+import pwd
+from collections.abc import Iterator
+
+from emperor_trio.errors import UsageError
+from emperor_trio.settings import Settings
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def prepare(settings: Settings) -> None:
+    """All that comes before anything is opened: inherited descriptors, log file, folder, umask, environment, name.
+
+    Raises :class:`~emperor_trio.errors.UsageError` naming the option and its value.
+    """
+    close_on_exec()
+    if settings.logto is not None:
+        _redirect(settings.logto)
+    if settings.chdir is not None:
+        with _naming("chdir", settings.chdir):
+            os.chdir(settings.chdir)
+    if settings.umask is not None:
+        os.umask(settings.umask)
+    for entry in settings.env:
+        name, given, value = entry.partition("=")
+        if given:
+            os.environ[name] = value
+        else:
+            os.environ.pop(name, None)
+    if settings.emperor_procname is not None:
+        from setproctitle import setproctitle
+
+        setproctitle(settings.emperor_procname)
+    if settings.emperor_subreaper:
+        with _naming("emperor-subreaper", "true"):
+            _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def close_on_exec() -> None:
+    """Mark every inherited descriptor but the standard three, so that no vassal gets it. Linear in those there are."""
+    for name in os.listdir("/proc/self/fd"):
+        number = int(name)
+        if number > 2:
+            with contextlib.suppress(OSError):
+                flags = fcntl.fcntl(number, fcntl.F_GETFD)
+                fcntl.fcntl(number, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+
+
+@contextlib.contextmanager
+def pid_files(settings: Settings) -> Iterator[None]:
+    """Write the pid files, and remove them at the end where they are still ours."""
+    written: list[str] = []
+    try:
+        for option, path in (("emperor-pidfile", settings.emperor_pidfile), ("pidfile", settings.pidfile)):
+            if path is not None:
+                with _naming(option, path):
+                    _write(path, f"{os.getpid()}\n")
+                written.append(os.path.abspath(path))
+        yield
+    finally:
+        for path in written:
+            with contextlib.suppress(OSError, ValueError):
+                with open(path, encoding="ascii") as file:
+                    ours = int(file.read()) == os.getpid()
+                if ours:
+                    os.unlink(path)
+
+
+def drop_privileges(settings: Settings) -> None:
+    """Become ``--gid`` and ``--uid``, once all that needs root is open."""
+    if settings.gid is None and settings.uid is None:
+        return
+    user = _lookup_user(settings.uid) if settings.uid is not None else None
+    if settings.gid is None and settings.uid is not None and user is None:
+        raise UsageError(f"--uid {settings.uid}: it is nobody's number here, so its group is unknown: give --gid, too")
+    gid = _lookup_group(settings.gid) if settings.gid is not None else user.pw_gid if user else os.getgid()
+    with _naming("gid", str(gid)):
+        if os.geteuid() == 0:
+            os.setgroups(os.getgrouplist(user.pw_name, gid) if user else [])
+        os.setresgid(gid, gid, gid)
+    if settings.uid is not None:
+        uid = user.pw_uid if user else int(settings.uid)
+        with _naming("uid", settings.uid):
+            os.setresuid(uid, uid, uid)
+
+
+def _lookup_user(text: str) -> pwd.struct_passwd | None:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(int(text)) if text.isdecimal() else pwd.getpwnam(text)
+    if text.isdecimal():
+        return None
+    raise UsageError(f"--uid {text}: there is no such user on this system")
+
+
+def _lookup_group(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    try:
+        return grp.getgrnam(text).gr_gid
+    except KeyError:
+        raise UsageError(f"--gid {text}: there is no such group on this system") from None
+
+
+def _redirect(path: str) -> None:
+    """Let stdout and stderr, which vassals inherit, go to the end of a file."""
+    with _naming("logto", path):
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
+        try:
+            os.dup2(number, 1)
+            os.dup2(number, 2)
+        finally:
+            os.close(number)
+
+
+def _write(path: str, text: str) -> None:
+    """Replace a file whole: whoever reads it sees the old text or the new."""
+    draft = f"{path}.{os.getpid()}"
+    number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        with os.fdopen(number, "w", encoding="ascii") as file:
+            file.write(text)
+        os.replace(draft, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+@contextlib.contextmanager
+def _naming(option: str, value: str) -> Iterator[None]:
+    """Turn an error of the system into one that names the option."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"--{option} {value}: {error.strerror or error}") from error

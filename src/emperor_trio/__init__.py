@@ -1,6 +1,9 @@
 """emperor-trio: an Emperor for vassals, on Trio.
 
-Run one inside your own nursery: ``emperor = await nursery.start(make_emperor(Settings(emperor=("/srv/vassals",))).run)``.
+Run one inside your own nursery::
+
+    emperor = await nursery.start(make_emperor(Settings(emperor=("/srv/vassals",))).run)
+
 The names are loaded when first used, so that the command line does not pay for what it does not need.
 """
 

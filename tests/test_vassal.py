@@ -78,6 +78,7 @@ def test_ready_accepting_and_loyal_on_usr1(vassal_binary: Path, config: Path, re
         assert start["argv"] == [str(vassal_binary), "--set", "a=b", "--ini", str(config)]
         assert start["pid"] == start["sid"] == vassal.process.pid
         assert start["ppid"] == os.getpid()
+        assert start["cwd"] == os.getcwd()
         assert start["fds"]["0"] == "/dev/null"
         assert int(start["status"]["SigBlk"], 16) == 0
         assert start["namespaces"]["pid"] == os.readlink("/proc/self/ns/pid")

@@ -232,7 +232,9 @@ static void report_start(char **argv, char **environment) {
 	for (int i = 0; i < count; i++)
 		put("%s%d", i ? "," : "", (int)groups[i]);
 	put("],\"nofile\":[%lld,%lld],\"cwd\":", (long long)files.rlim_cur, (long long)files.rlim_max);
-	put_string(getcwd(cwd, sizeof cwd) ? cwd : "", strlen(cwd));
+	if (!getcwd(cwd, sizeof cwd))
+		*cwd = 0;
+	put_string(cwd, strlen(cwd));
 	put_strings("argv", argv);
 	put_strings("env", environment);
 	put_links("fds", "/proc/self/fd");

@@ -1,0 +1,1 @@
+"""What shows what happened: the log and the statistics. None of them decides anything or slows anybody down."""

@@ -1,0 +1,120 @@
+"""The sockets that outlets listen on: an address in, a listening socket out, and no file of anyone else's removed.
+
+Vassals' sockets are another matter; see ``processes/``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from emperor_trio.errors import UsageError
+
+BACKLOG = 128
+
+
+@dataclass(slots=True)
+class Listening:
+    """A listening socket, and the file that is its path (device and inode tell whether it is still ours)."""
+
+    socket: socket.socket
+    path: str | None = None
+    device: int = 0
+    inode: int = 0
+
+    def close(self) -> None:
+        """Close, and remove the path where it is still ours. Idempotent."""
+        self.socket.close()
+        path, self.path = self.path, None
+        with suppress(OSError):
+            if path is not None and _identity(path) == (self.device, self.inode):
+                os.unlink(path)
+
+
+def listen_on(option: str, address: str, mode: int | None = None) -> Listening:
+    """Listen on ``host:port``, ``:port`` (all interfaces) or the path of a unix socket, made ``mode`` where given.
+
+    A path whose socket nobody listens on any more is replaced. Raises :class:`~emperor_trio.errors.UsageError`, which
+    names ``option``.
+    """
+    try:
+        host, colon, port = address.rpartition(":")
+        if colon and "/" not in port:
+            return Listening(_listen_on_port(host, port))
+        return _listen_on_path(os.path.abspath(address), mode)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{option} {address}: can't listen there: {reason}; choose another address") from error
+
+
+def _listen_on_port(host: str, port: str) -> socket.socket:
+    if not port.isdecimal():
+        raise ValueError(f"the port {port!r} is no number")
+    host = host.removeprefix("[").removesuffix("]")
+    found = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104
+    family, kind, protocol, _, where = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _listen_on_path(path: str, mode: int | None) -> Listening:
+    _remove_dead(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _file_mode(mode):
+            listener.bind(path)
+        listening = Listening(listener, path, *_identity(path))
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listening
+
+
+def _remove_dead(path: str) -> None:
+    """Make room where an earlier process left its socket. Another kind of file stays, and so does a living socket."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise FileExistsError(errno.EEXIST, "a file that is no socket is there")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+@contextmanager
+def _file_mode(mode: int | None) -> Iterator[None]:
+    """Have files made with this mode. To change it afterwards by name could be misled to another file."""
+    if mode is None:
+        yield
+        return
+    before = os.umask(0o777 & ~mode)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino

@@ -1,0 +1,255 @@
+"""Statistics in uWSGI's shape: one JSON object a connection, then the end, so that tools made for its Emperor go on.
+
+Owns the shape and the serving; the numbers come from a callable. Keys, their order and their units were taken over from
+uWSGI 2.0.31 and its development branch, ``emperor_send_stats`` in ``core/emperor.c``.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from importlib.metadata import version
+
+import trio
+
+from emperor_trio.model import Owner
+from emperor_trio.outlets.listening import Listening, listen_on
+from emperor_trio.outlets.text import masked, well_formed
+from emperor_trio.ports import BlacklistStatistics, EmperorStatistics, VassalStatistics
+
+READERS = 64
+"""Connections at once; one more ends the oldest, so that slow readers can't shut out the others."""
+
+READER_LIMIT = 10.0
+"""Seconds for one reader, from its connection to the last byte; then a second at most until it closes its side."""
+
+FARE = 10.0
+"""An encoding serves every reader for this many times what it took, so that readers cost a tenth of a core at most."""
+
+OLDEST = 1.0
+"""Seconds after which no encoding is served any more, however long it took."""
+
+CHUNK = 100
+"""Vassals that are encoded before others get their turn; about a millisecond."""
+
+BROKEN = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
+"""What says that the listening socket itself is gone; anything else concerns one connection, or passes."""
+
+HEADERS = (
+    b"HTTP/1.0 200 OK\r\nConnection: close\r\nAccess-Control-Allow-Origin: *\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
+
+
+# --- the shape -------------------------------------------------------------------------------------------------------
+
+
+def head(statistics: EmperorStatistics, tyrant: bool) -> dict[str, object]:
+    """What comes before the vassals. ``throttle_level`` is 0 as in uWSGI 2.0: nothing is throttled as a whole."""
+    return {
+        "version": _version(),
+        "pid": os.getpid(),
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "cwd": well_formed(os.getcwd()),
+        "emperor": [monitor_argument(monitor.name) for monitor in statistics.monitors],
+        "emperor_tyrant": int(tyrant),
+        "throttle_level": 0,
+    }
+
+
+def vassal_entry(vassal: VassalStatistics, emperor: Owner) -> dict[str, object]:
+    """One vassal. Without an owner of its own it has the emperor's. None of ours is adopted or suspended yet."""
+    owner = vassal.owner or emperor
+    return {
+        "id": well_formed(vassal.name),
+        "pid": vassal.pid if vassal.pid > 0 else -1,
+        "born": vassal.born,
+        "last_mod": vassal.modified,
+        "last_heartbeat": int(vassal.last_heartbeat),
+        "loyal": int(vassal.loyal),
+        "ready": int(vassal.ready),
+        "accepting": int(vassal.accepting),
+        "last_loyal": int(vassal.last_loyal),
+        "last_ready": int(vassal.last_ready),
+        "last_accepting": int(vassal.last_accepting),
+        "first_run": int(vassal.first_run),
+        "last_run": int(vassal.last_run),
+        "cursed": int(vassal.cursed_at),
+        "zerg": int(vassal.vassal.ordinal > 0),
+        "on_demand": well_formed(vassal.on_demand or ""),
+        "suspended": 0,
+        "adopted": 0,
+        "uid": owner.uid,
+        "gid": owner.gid,
+        "monitor": monitor_argument(vassal.vassal.monitor),
+        "attrs": {},
+        "respawns": vassal.reloads,
+    }
+
+
+def blacklist_entry(entry: BlacklistStatistics) -> dict[str, object]:
+    """One blacklisted vassal; ``throttle_level`` is the delay of its next spawn in milliseconds."""
+    return {
+        "id": well_formed(entry.vassal.name),
+        "throttle_level": int(entry.delay * 1000),
+        "attempt": entry.attempt,
+        "first_attempt": int(entry.first_attempt),
+        "last_attempt": int(entry.last_attempt),
+    }
+
+
+@lru_cache(maxsize=256)
+def monitor_argument(name: str) -> str:
+    """A monitor as uWSGI names it: a folder by its real path, a pattern without its scheme; passwords masked."""
+    if name.startswith("glob://"):
+        argument = name.removeprefix("glob://")
+    elif name.startswith("dir://") or os.path.isdir(name):
+        argument = os.path.realpath(name.removeprefix("dir://"))
+    else:
+        argument = masked(name)
+    return well_formed(argument)
+
+
+async def encode(statistics: EmperorStatistics, tyrant: bool) -> bytes:
+    """The whole object, a vassal a line. Others get their turn after every hundred vassals."""
+    emperor = Owner(os.getuid(), os.getgid())
+    start = _text(head(statistics, tyrant)).removesuffix("}")
+    vassals = await _lines(vassal_entry(vassal, emperor) for vassal in statistics.vassals)
+    blacklist = await _lines(blacklist_entry(entry) for entry in statistics.blacklist)
+    return f'{start},"vassals":[{vassals}],"blacklist":[{blacklist}]}}\n'.encode()
+
+
+async def _lines(entries: Iterable[dict[str, object]]) -> str:
+    lines = []
+    for number, entry in enumerate(entries, 1):
+        lines.append(_text(entry))
+        if number % CHUNK == 0:
+            await trio.lowlevel.checkpoint()
+    return ",\n".join(lines)
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    return version("emperor-trio")
+
+
+_text = json.JSONEncoder(separators=(",", ":")).encode
+
+
+# --- the outlet ------------------------------------------------------------------------------------------------------
+
+
+class StatsOutlet:
+    """Serves ``statistics()`` on ``address`` (``host:port``, ``:port`` or a path), with HTTP headers if ``http``.
+
+    :meth:`open` it before the privileges go, or leave that to :meth:`run`. ``mode`` is for the socket's path.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        statistics: Callable[[], EmperorStatistics],
+        *,
+        http: bool = False,
+        tyrant: bool = False,
+        mode: int | None = None,
+    ) -> None:
+        self._address = address
+        self._statistics = statistics
+        self._http = http
+        self._tyrant = tyrant
+        self._mode = mode
+        self._listening: Listening | None = None
+        self._readers: OrderedDict[int, trio.CancelScope] = OrderedDict()
+        self._connections = 0
+        self._encoding = trio.Lock()
+        self._encoded = b""
+        self._good_until = -1.0
+
+    def open(self) -> Listening:
+        """Listen. Raises :class:`~emperor_trio.errors.UsageError` where that is impossible. Idempotent."""
+        if self._listening is None:
+            self._listening = listen_on("--emperor-stats", self._address, self._mode)
+        return self._listening
+
+    def close(self) -> None:
+        """Listen no more, and remove the socket's path. Idempotent."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.close()
+
+    async def run(self) -> None:
+        """Serve until cancelled; the socket is closed then."""
+        try:
+            listener = trio.socket.from_stdlib_socket(self.open().socket)
+            async with trio.open_nursery() as nursery:
+                while True:
+                    connection = await _accept(listener)
+                    if connection is not None:
+                        self._make_room()
+                        nursery.start_soon(self._serve, trio.SocketStream(connection))
+        finally:
+            self.close()
+
+    def _make_room(self) -> None:
+        if len(self._readers) >= READERS:
+            _, oldest = self._readers.popitem(last=False)
+            oldest.cancel()
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        self._connections += 1
+        number = self._connections
+        with trio.move_on_after(READER_LIMIT) as scope:
+            self._readers[number] = scope
+            try:
+                await self._answer(stream)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # the reader is gone, which is its own affair
+            finally:
+                self._readers.pop(number, None)
+                await trio.aclose_forcefully(stream)
+
+    async def _answer(self, stream: trio.SocketStream) -> None:
+        if self._http and not await stream.receive_some(8192):
+            return
+        answer = await self._fresh()
+        await stream.send_all(HEADERS % len(answer) + answer if self._http else answer)
+        await stream.send_eof()
+        # To close while something of the reader's lies unread would take the answer away from it again.
+        with trio.move_on_after(1.0):
+            while await stream.receive_some(8192):
+                pass
+
+    async def _fresh(self) -> bytes:
+        """The statistics as of this call, or as of a moment ago where another reader has just had them encoded."""
+        async with self._encoding:
+            if trio.current_time() >= self._good_until:
+                # Shielded: to end readers just before their answer would otherwise keep us encoding for nobody.
+                with trio.CancelScope(shield=True):
+                    await self._encode()
+            return self._encoded
+
+    async def _encode(self) -> None:
+        as_of = trio.current_time()
+        begun = time.perf_counter()
+        self._encoded = await encode(self._statistics(), self._tyrant)
+        took = time.perf_counter() - begun
+        self._good_until = as_of + min(took * FARE, OLDEST)
+
+
+async def _accept(listener: trio.socket.SocketType) -> trio.socket.SocketType | None:
+    """The next connection; ``None``, after a pause, where the system has no room for it or it is already over."""
+    try:
+        connection, _ = await listener.accept()
+    except OSError as error:
+        if error.errno in BROKEN:
+            raise
+        await trio.sleep(0.1)
+        return None
+    return connection

@@ -123,7 +123,8 @@ class Configuration:
         item = entry.item
         named = self._expander.expand(entry) or ""
         path, section = _split(named)
-        path = path or current or ""
+        if section is not None:
+            path = path or current or ""
         where = f"{item.place}: {item.key} = {named}"
         if not path:
             raise UsageError(f"{where}: expected a file")

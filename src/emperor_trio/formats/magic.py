@@ -55,7 +55,7 @@ class Magic:
         folder, _, base = whole.rpartition("/")
         stem, dot, extension = base.rpartition(".")
         facts = {
-            "o": path if section is None else f"{path}:{section}",
+            "o": path,
             "p": whole,
             "s": base,
             "d": f"{folder}/",

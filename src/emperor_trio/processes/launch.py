@@ -6,12 +6,14 @@ Source of argv, environment and order: uWSGI 2.0.31, ``core/emperor.c``.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from emperor_trio.errors import SpawnError, UsageError
 from emperor_trio.model import Owner, VassalId, VassalSpec, config_option
+from emperor_trio.ports import HookPoint
 
 CAPABILITIES = tuple(
     """chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service
@@ -97,6 +99,10 @@ class LaunchPolicy:
         for name in self.capabilities:
             if not (name.isdecimal() or name in CAPABILITIES):
                 raise UsageError(f"--emperor-cap: there is no capability {name!r}{_nearest(name, CAPABILITIES)}")
+        try:
+            shlex.split(self.on_demand_exec or "")
+        except ValueError as error:
+            raise UsageError(f"--emperor-on-demand-exec {self.on_demand_exec}: {error}") from error
         for name in self.namespaces:
             if name not in NAMESPACES:
                 raise UsageError(f"--emperor-use-clone: there is no namespace {name!r}{_nearest(name, NAMESPACES)}")
@@ -185,23 +191,36 @@ def plan(
 
 
 def plan_hook(
-    policy: LaunchPolicy,
-    spec: VassalSpec,
-    command: tuple[str, ...],
-    *,
-    extra: Mapping[str, str] | None = None,
-    stdout: int | None = None,
+    policy: LaunchPolicy, spec: VassalSpec, command: tuple[str, ...], extra: Mapping[str, str] | None = None
 ) -> Launch:
     """A command of the emperor's side: with the emperor's rights and environment, in the vassal's folder."""
     environment = {key: value for key, value in policy.environment.items() if key not in EMPEROR_ONLY}
-    environment |= {"UWSGI_VASSALS_DIR": vassals_dir(policy, spec)} | dict(extra or {})
+    environment["UWSGI_VASSALS_DIR"] = vassals_dir(policy, spec)
     return Launch(
         commands=(command,),
-        environment=environment,
+        environment=environment | dict(extra or {}),
         directory=spec.directory or policy.directory,
-        stdout=stdout,
         descriptor_limit=policy.descriptor_limit,
     )
+
+
+def plan_hooks(
+    policy: LaunchPolicy, point: HookPoint, vassal: VassalId, spec: VassalSpec, pid: int, emperor: Owner
+) -> tuple[Launch, ...]:
+    """What runs as the emperor after a vassal's spawn or death, in order. ``emperor`` is whom the emperor runs as."""
+    name = argv_name(vassal, spec)
+    match point:
+        case HookPoint.AFTER_DEATH:
+            return (plan_hook(policy, spec, (policy.stop_hook, name)),) if policy.stop_hook is not None else ()
+        case HookPoint.AFTER_SPAWN:
+            owner = owner_of(policy, spec) or emperor
+            extra = {
+                "UWSGI_VASSAL_CONFIG": name,
+                "UWSGI_VASSAL_PID": str(pid),
+                "UWSGI_VASSAL_UID": str(owner.uid),
+                "UWSGI_VASSAL_GID": str(owner.gid),
+            }
+            return tuple(plan_hook(policy, spec, ("/bin/sh", "-c", line), extra) for line in policy.exec_as_emperor)
 
 
 def argv_name(vassal: VassalId, spec: VassalSpec) -> str:
@@ -234,7 +253,8 @@ def _arguments(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec) -> tupl
     if spec.config is not None:
         name = f"emperor://{name}"
     elif spec.executable:
-        name = f"exec://{name}"
+        # uWSGI's vassal hands it to a shell, which looks a name without a slash up in PATH.
+        name = f"exec://{name}" if "/" in name else f"exec://./{name}"
     return (
         *_repeat("--inherit", policy.inherit_before),
         *_repeat("--include", policy.include_before),

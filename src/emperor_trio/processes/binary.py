@@ -1,0 +1,64 @@
+"""Finds uWSGI: which program vassals are, and what it must be told to find itself again when it reloads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from emperor_trio.errors import SpawnError
+from emperor_trio.processes.launch import LaunchPolicy
+
+SCRIPT_HEAD = 512
+
+
+def find_binary(policy: LaunchPolicy) -> tuple[str, ...] | None:
+    """The path of uWSGI, and options of its own: ``--binary-path``, else PATH, else beside the running Python.
+
+    ``None`` where there is none, and where ``--emperor-wrapper`` stands in its place. Raises
+    :class:`~emperor_trio.errors.SpawnError` where ``--binary-path`` names no program.
+    """
+    if policy.wrapper is not None:
+        return None
+    path = policy.environment.get("PATH")
+    if policy.binary is not None:
+        named = shutil.which(policy.binary, path=path)
+        if named is None:
+            raise SpawnError(f"--binary-path {policy.binary}: there is no such program, or it is not executable")
+        return _with_options(named, path)
+    found = shutil.which("uwsgi", path=path) or shutil.which(str(Path(sys.executable).parent / "uwsgi"))
+    return _with_options(found, path) if found is not None else None
+
+
+def _with_options(program: str, path: str | None) -> tuple[str, ...]:
+    """uWSGI reloads by executing /proc/self/exe again. For a console script (pyuwsgi) that is a Python outside of the
+    virtual environment, which does not know the module: so it is told the right one.
+    """
+    interpreter = _interpreter(program, path)
+    return (program,) if interpreter is None else (program, "--set", f"binary-path={interpreter}")
+
+
+def _interpreter(program: str, path: str | None) -> str | None:
+    """The Python that executes a script; ``None`` where it is another kind of program."""
+    try:
+        with open(program, "rb") as file:
+            lines = os.fsdecode(file.read(SCRIPT_HEAD)).split("\n")
+    except OSError:  # executable, though not readable
+        return None
+    if not lines[0].startswith("#!"):
+        return None
+    words = lines[0][2:].split()
+    names = [os.path.basename(word) for word in words]
+    if names[:1] == ["env"]:
+        python = next((word for word in words[1:] if not word.startswith("-")), "")
+        return shutil.which(python, path=path) if _is_python(python) else None
+    if names and _is_python(names[0]):
+        return words[0]
+    if len(lines) > 1 and lines[1].startswith("'''exec'"):  # installers do so where the path is too long, or has spaces
+        return shutil.which("python3", path=os.path.dirname(os.path.realpath(program)))
+    return None
+
+
+def _is_python(name: str) -> bool:
+    return os.path.basename(name).startswith(("python", "pypy"))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from emperor_trio.errors import UsageError
 
 BACKLOG = 128
+MAX_PORT = 65_535
 
 
 @dataclass(slots=True)
@@ -53,8 +54,8 @@ def listen_on(option: str, address: str, mode: int | None = None) -> Listening:
 
 
 def _listen_on_port(host: str, port: str) -> socket.socket:
-    if not port.isdecimal():
-        raise ValueError(f"the port {port!r} is no number")
+    if not (port.isascii() and port.isdecimal() and int(port) <= MAX_PORT):
+        raise ValueError(f"{port!r} is no port, a number up to {MAX_PORT}")
     host = host.removeprefix("[").removesuffix("]")
     found = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104
     family, kind, protocol, _, where = found[0]

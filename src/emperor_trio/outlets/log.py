@@ -172,6 +172,8 @@ class LogOutlet:
         finally:
             with trio.move_on_after(FLUSH, shield=True):
                 await self._write_waiting()
+                async with self._thread:
+                    pass  # the last batch, of a thread that was left to itself
 
     async def _put(self, line: bytes) -> None:
         while len(self._lines) >= WAITING_LINES:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
+import struct
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
 
@@ -40,6 +43,9 @@ CHUNK = 100
 BROKEN = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
 """What says that the listening socket itself is gone; anything else concerns one connection, or passes."""
 
+RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: the kernel keeps nothing for a reader that was let go."""
+
 HEADERS = (
     b"HTTP/1.0 200 OK\r\nConnection: close\r\nAccess-Control-Allow-Origin: *\r\n"
     b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -56,7 +62,7 @@ def head(statistics: EmperorStatistics, tyrant: bool) -> dict[str, object]:
         "pid": os.getpid(),
         "uid": os.getuid(),
         "gid": os.getgid(),
-        "cwd": well_formed(os.getcwd()),
+        "cwd": well_formed(_folder()),
         "emperor": [monitor_argument(monitor.name) for monitor in statistics.monitors],
         "emperor_tyrant": int(tyrant),
         "throttle_level": 0,
@@ -139,6 +145,13 @@ def _version() -> str:
     return version("emperor-trio")
 
 
+def _folder() -> str:
+    """The emperor's folder, "" where it was deleted."""
+    with suppress(FileNotFoundError):
+        return os.getcwd()
+    return ""
+
+
 _text = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -211,6 +224,9 @@ class StatsOutlet:
                 await self._answer(stream)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the reader is gone, which is its own affair
+            except trio.Cancelled:
+                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                raise
             finally:
                 self._readers.pop(number, None)
                 await trio.aclose_forcefully(stream)

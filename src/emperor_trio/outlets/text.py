@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 
 _USERINFO = re.compile(r"(://[^/@\s:]*):[^/\s]*@")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _KEYWORD = r"\b(password|passwd|pwd|predigest|sslpassword|bindpw|x-bindpw|secret|token)\s*=\s*"
 _IN_QUERY = re.compile(rf"(?i)(?<=[?&]){_KEYWORD}[^&\s;]*")
 _IN_COMMAS = re.compile(rf"(?i){_KEYWORD}[^,]*")
@@ -27,10 +28,15 @@ def printable(text: str) -> str:
 
 
 def well_formed(text: str) -> str:
-    """The text without lone surrogates, which strict readers of JSON refuse: such bytes are spelled ``\\xNN``."""
+    """The text without lone surrogates, which strict readers of JSON refuse: bytes of a name are spelled ``\\xNN``."""
     if text.isascii():
         return text
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _SURROGATE.sub(_spelled, text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 @lru_cache(maxsize=1024)

@@ -57,6 +57,7 @@ class Bus:
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
         self._subscribers: list[Subscriber] = []
+        self._closed = False
         self.counts: Counter[str] = Counter()
 
     def publish(self, event: Event) -> None:
@@ -70,6 +71,8 @@ class Bus:
     def subscribe(self, limit: int = DEFAULT_LIMIT) -> Iterator[Subscriber]:
         """Events from now on, ``limit`` of them waiting at most."""
         subscriber = Subscriber(limit)
+        if self._closed:
+            subscriber.close()
         self._subscribers.append(subscriber)
         try:
             yield subscriber
@@ -78,5 +81,6 @@ class Bus:
 
     def close(self) -> None:
         """End every subscription once it has taken what waits for it. Events may still be published, to nobody."""
+        self._closed = True
         for subscriber in self._subscribers:
             subscriber.close()

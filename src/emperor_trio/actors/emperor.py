@@ -131,15 +131,14 @@ class Emperor:
     async def run(self, task_status: trio.TaskStatus[Emperor] = trio.TASK_STATUS_IGNORED) -> None:
         """Reign until stopped or cancelled."""
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._reign)
-            task_status.started(self)
+            nursery.start_soon(self._reign, task_status)
             try:
                 await self._stop.wait()
             finally:
                 self._stop.set()
 
-    async def _reign(self, task_status: trio.TaskStatus[None]) -> None:
-        """Everything, shielded: a cancellation from outside arrives here as a stop."""
+    async def _reign(self, task_status: trio.TaskStatus[Emperor]) -> None:
+        """Everything, shielded: a cancellation from outside, however early, arrives here as a stop."""
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as outlets, trio.open_nursery() as services:
                 for name, outlet in self._outlets:
@@ -150,10 +149,11 @@ class Emperor:
                 async with trio.open_nursery() as monitors:
                     for name, watch in self._watches.items():
                         monitors.start_soon(self._watch, name, watch)
-                    task_status.started()
+                    task_status.started(self)
                     await self._stop.wait()
                     monitors.cancel_scope.cancel()
-                await self._end()
+                    with trio.CancelScope(shield=True):  # the vassals' end waits for no monitor's
+                        await self._end()
                 services.cancel_scope.cancel()
                 outlets.cancel_scope.deadline = trio.current_time() + OUTLET_FLUSH
                 self._bus.close()

@@ -6,6 +6,7 @@ Both use a memory channel of capacity one as the wake-up, so that a hundred wake
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -29,21 +30,40 @@ class Bell:
 
 
 class Mailbox(Generic[T]):
-    """Messages in order for one actor. Posting never waits; taking waits for a message or a deadline."""
+    """Messages in order for one actor. Posting never waits; taking waits for a message or a deadline.
 
-    def __init__(self) -> None:
+    ``merge`` is asked for one message that says what the newest waiting one and the one posted say together, or
+    ``None``: so that whoever posts much of the same fills no memory.
+    """
+
+    def __init__(self, merge: Callable[[T, T], T | None] | None = None) -> None:
         self._messages: deque[T] = deque()
+        self._merge = merge
         self._bell = Bell()
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def post(self, message: T) -> None:
-        self._messages.append(message)
+        merged = self._merge(self._messages[-1], message) if self._merge and self._messages else None
+        if merged is None:
+            self._messages.append(message)
+        else:
+            self._messages[-1] = merged
         self._bell.ring()
 
+    async def wait(self) -> None:
+        """Wait until something may have been posted; nothing is taken."""
+        await self._bell.wait()
+
     async def take(self, deadline: float = float("inf")) -> T | None:
-        """The oldest message, or ``None`` once ``deadline`` (of ``trio.current_time``) has passed without one."""
-        while not self._messages:
-            with trio.move_on_at(deadline) as scope:
+        """The oldest message, or ``None`` once ``deadline`` (of ``trio.current_time``) has passed.
+
+        The deadline goes before the messages, so that no flood of them can put it off. Checkpoints only where it waits.
+        """
+        while trio.current_time() < deadline:
+            if self._messages:
+                return self._messages.popleft()
+            with trio.move_on_at(deadline):
                 await self._bell.wait()
-            if scope.cancelled_caught and not self._messages:
-                return None
-        return self._messages.popleft()
+        return None

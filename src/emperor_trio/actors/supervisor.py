@@ -94,6 +94,7 @@ class Supervisor:
         self._pacer = Pacer(policy.throttle)
         self._pacer_bell = Bell()
         self._parked: set[VassalId] = set()
+        self._denied: set[VassalId] = set()
         self._table: dict[VassalId, VassalActor] = {}
         self._send, self._receive = trio.open_memory_channel[Message](CHANNEL_CAPACITY)
         self._jobs: trio.Nursery | None = None
@@ -128,7 +129,8 @@ class Supervisor:
         self._check_empty()
         for actor in list(self._table.values()):
             actor.want(Desired(None))
-        with trio.move_on_after(mercy) as self._mercy:
+        self._mercy.deadline = trio.current_time() + mercy
+        with self._mercy:
             await self._empty.wait()
         for actor in list(self._table.values()):
             actor.post(hear.NoMercy())
@@ -137,7 +139,7 @@ class Supervisor:
         return len(self._table)
 
     def hurry(self) -> None:
-        """End the mercy of a shutdown that is under way."""
+        """End the mercy of a shutdown that is under way, or about to be."""
         self._mercy.cancel()
 
     # --- deciding ---
@@ -160,7 +162,7 @@ class Supervisor:
                 for vassal in self._blacklist.clear():
                     self._hasten(vassal)
             case Command.LOG_STATUS:
-                self._log_status()
+                await self._log_status()
 
     def _refuse(self, monitor: str, refusal: Refusal) -> None:
         self._publish(
@@ -205,9 +207,9 @@ class Supervisor:
             self._forget,
             self._fleet.count_zergs,
         )
+        self._vassals.start_soon(actor.run)
         for report in actor.begin():
             self._heed(actor, report)
-        self._vassals.start_soon(actor.run)
 
     async def _hear(self, actor: VassalActor, report: Report) -> None:
         await self._send.send(Reported(actor, report))
@@ -220,6 +222,7 @@ class Supervisor:
         self._settle(vassal)
         self._intensity.forget(vassal)
         self._parked.discard(vassal)
+        self._denied.discard(vassal)
         self._blacklist.forgive(vassal)
         self._check_empty()
 
@@ -231,9 +234,9 @@ class Supervisor:
         """Take in a vassal's report: what becomes of the desired states by it."""
         vassal = actor.vassal
         match report:
-            case do.AskLeave():
+            case do.AskLeave(number):
                 self._settle(vassal)
-                self._consider(actor)
+                self._consider(actor, number)
             case do.Withdraw():
                 self._pacer.withdraw(vassal)
                 self._settle(vassal)
@@ -255,14 +258,14 @@ class Supervisor:
                 return [change] if change else []
         return []
 
-    def _consider(self, actor: VassalActor) -> None:
+    def _consider(self, actor: VassalActor, number: int) -> None:
         """A vassal asks for the leave to spawn: it is queued for its time, or parked."""
         vassal = actor.vassal
         if vassal in self._parked:
             self._parked.discard(vassal)
-            actor.post(hear.Park(self._policy.throttle.max_restarts, self._policy.throttle.restart_window))
+            actor.post(hear.Park(number, self._policy.throttle.max_restarts, self._policy.throttle.restart_window))
             return
-        self._pacer.request(vassal, self._policy.priorities.rank(vassal), self._blacklist.due(vassal))
+        self._pacer.request(vassal, self._policy.priorities.rank(vassal), self._blacklist.due(vassal), number)
         self._pacer_bell.ring()
 
     def _blame(self, vassal: VassalId, blame: Blame) -> None:
@@ -280,9 +283,12 @@ class Supervisor:
         most = self._policy.broodlord
         change = self._fleet.add_zerg(vassal, most) if most else None
         if change is None:
-            why = f"all {most} zergs are there already" if most else "there is no --emperor-broodlord"
-            self._publish(events.ReinforcementAsked(vassal, granted=False, reason=f"none, {why}"))
+            if vassal not in self._denied:  # they ask every second
+                self._denied.add(vassal)
+                why = f"all {most} zergs are there already" if most else "there is no --emperor-broodlord"
+                self._publish(events.ReinforcementAsked(vassal, granted=False, reason=f"none, {why}"))
             return []
+        self._denied.discard(vassal)
         number = f"zerg {change.vassal.ordinal}"
         self._publish(events.ReinforcementAsked(vassal, granted=True, reason=f"{number} comes"))
         return [change]
@@ -292,13 +298,12 @@ class Supervisor:
     async def _grant(self) -> None:
         """Grant spawns in order, back to back, with a checkpoint after each so that nothing else waits for them."""
         while True:
-            vassal = self._pacer.take(trio.current_time())
-            if vassal is None:
+            grant = self._pacer.take(trio.current_time())
+            if grant is None:
                 with trio.move_on_at(self._pacer.next_due()):
                     await self._pacer_bell.wait()
                 continue
-            actor = self._table[vassal]
-            actor.post(hear.Leave(actor.state.asked))
+            self._table[grant.vassal].post(hear.Leave(grant.number))
             await trio.lowlevel.checkpoint()
 
     def _settle(self, vassal: VassalId) -> None:
@@ -311,12 +316,14 @@ class Supervisor:
 
     # --- showing ---
 
-    def _log_status(self) -> None:
-        now = trio.current_time()
-        for vassal, actor in sorted(self._table.items()):
+    async def _log_status(self) -> None:
+        """In bites that a log can swallow."""
+        for number, (vassal, actor) in enumerate(sorted(self._table.items()), 1):
             state = actor.state
-            uptime = now - state.first_run if state.pid else 0.0
+            uptime = trio.current_time() - state.first_run if state.pid else 0.0
             self._publish(events.VassalStatus(vassal, state.phase.value, state.pid, uptime, state.loyal))
+            if number % BATCH == 0:
+                await trio.lowlevel.checkpoint()
 
     def count(self, monitor: str) -> int:
         """How many vassals are desired of a monitor."""

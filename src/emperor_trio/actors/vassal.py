@@ -7,6 +7,8 @@ Owns the process, the on-demand socket and the hooks of one vassal. What is to h
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import trio
@@ -19,7 +21,7 @@ from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
 from emperor_trio.law.lifecycle import step
 from emperor_trio.law.protocol import Order
-from emperor_trio.law.state import LifecycleRules, Phase, State
+from emperor_trio.law.state import Leaving, LifecycleRules, Phase, State
 from emperor_trio.model import Desired, VassalId, VassalSpec
 from emperor_trio.ports import (
     Exited,
@@ -55,6 +57,7 @@ class VassalActor:
     """
 
     __slots__ = (
+        "_ended",
         "_gone",
         "_hook_job",
         "_jobs",
@@ -97,15 +100,18 @@ class VassalActor:
         self._report = report
         self._gone = gone
         self._zergs = zergs
-        self._mail: Mailbox[hear.Stimulus] = Mailbox()
+        self._mail: Mailbox[hear.Stimulus] = Mailbox(_merge)
         self._outbox: list[Report] = []
         self._process: Process | None = None
+        self._ended = 0
         self._listener: Listener | None = None
         self._socket_job: trio.CancelScope | None = None
         self._hook_job: trio.CancelScope | None = None
 
     def want(self, desired: Desired) -> None:
         """Overwrite what is desired; the actor looks at it at its next step."""
+        if desired.spec is not None and desired.life != self.desired.life:
+            self.born = desired.spec.modified
         self.desired = desired
         self._mail.post(hear.Look())
 
@@ -113,8 +119,15 @@ class VassalActor:
         self._mail.post(stimulus)
 
     def begin(self) -> list[Report]:
-        """Take the first step at once, for the supervisor that has just made this actor: its reports, in order."""
-        self._turn(hear.Look())
+        """Take the first step at once, for the supervisor that has just made this actor: its reports, in order.
+
+        A fault in it is left to :meth:`run`, which takes the step again.
+        """
+        try:
+            self._turn(hear.Look())
+        except Exception:
+            self._start_over()
+            self.post(hear.Look())
         reports, self._outbox = self._outbox, []
         return reports
 
@@ -131,10 +144,17 @@ class VassalActor:
                     self._publish(events.ActorCrashed(self.vassal, explain(error), delay))
                     self._start_over()
                     await self._report(self, do.Withdraw())
-                    await trio.sleep(delay)
+                    await self._pause(delay)
                     self.post(hear.Look())
         finally:
             self._let_go()
+
+    async def _pause(self, delay: float) -> None:
+        """Wait, unless the vassal must go."""
+        resume_at = trio.current_time() + delay
+        while self.desired.spec is not None and trio.current_time() < resume_at:
+            with trio.move_on_at(resume_at):
+                await self._mail.wait()
 
     async def _live(self) -> None:
         while self.state.phase is not Phase.GONE:
@@ -215,6 +235,7 @@ class VassalActor:
             case PipeClosed():
                 self.post(hear.Lost(generation))
             case Exited(code):
+                self._ended = generation
                 self.post(hear.Ended(generation, code))
 
     def _send(self, order: Order, config: bytes | None) -> hear.Stimulus | None:
@@ -225,7 +246,11 @@ class VassalActor:
         return None if taken and process.send(order) else hear.OrderFailed(self.state.generation)
 
     async def _run_hook(self, point: HookPoint, spec: VassalSpec, pid: int) -> None:
-        wrong = await self._spawner.run_hook(point, self.vassal, spec, pid)
+        wrong: str | None = None
+        try:
+            wrong = await self._spawner.run_hook(point, self.vassal, spec, pid)
+        except* Exception as faults:
+            wrong = explain(faults)
         if wrong is not None:
             self._publish(events.HookFailed(self.vassal, point.value, wrong))
 
@@ -238,8 +263,8 @@ class VassalActor:
         with scope:
             try:
                 address = await self._spawner.ask_socket(self.vassal, effect.spec)
-            except Exception as error:
-                self.post(hear.SocketFailed(effect.ticket, explain(error)))
+            except* Exception as faults:
+                self.post(hear.SocketFailed(effect.ticket, explain(faults)))
             else:
                 self.post(hear.SocketTold(effect.ticket, address))
 
@@ -247,19 +272,19 @@ class VassalActor:
         with scope:
             try:
                 listener = await self._spawner.listen(self.vassal, effect.spec, effect.address)
-            except Exception as error:
-                self.post(hear.SocketFailed(effect.ticket, explain(error)))
-                return
-            if scope.cancel_called or effect.ticket != self.state.ticket:
-                listener.close()
-                return
-            self._listener = listener
-            self.post(hear.Bound(effect.ticket, listener.address))
+            except* Exception as faults:
+                self.post(hear.SocketFailed(effect.ticket, explain(faults)))
+            else:
+                if scope.cancel_called:
+                    listener.close()
+                else:
+                    self._listener = listener
+                    self.post(hear.Bound(effect.ticket, listener.address))
 
     def _release(self) -> None:
-        if self._process:
-            self._process.close()
-            self._process = None
+        process, self._process = self._process, None
+        if process:
+            process.close()
 
     def _cancel_hook(self) -> None:
         if self._hook_job:
@@ -270,20 +295,49 @@ class VassalActor:
         if self._socket_job:
             self._socket_job.cancel()
             self._socket_job = None
-        if self._listener:
-            self._listener.close()
-            self._listener = None
+        listener, self._listener = self._listener, None
+        if listener:
+            listener.close()
 
     def _start_over(self) -> None:
-        """After a fault of ours: nothing of this vassal is left, and its numbers go on."""
-        old = self.state
+        """After a fault of ours: the process is killed and its end awaited; nothing else is left. The numbers go on."""
+        old, process = self.state, self._process
+        alive = process is not None and self._ended != old.generation
+        if process is not None and alive:
+            self._process = None
+            with suppress(Exception):
+                process.kill()
         self._let_go()
         self._outbox.clear()
         self.state = State(generation=old.generation, ticket=old.ticket + 1, asked=old.asked + 1)
+        if alive:
+            self._process = process
+            self.state = replace(
+                self.state,
+                phase=Phase.STOPPING,
+                leaving=Leaving.REPLACED,
+                spec=old.spec,
+                pid=old.pid,
+                loyal=old.loyal,
+                first_run=old.first_run,
+                kill_at=trio.current_time() + self._rules.curse_tolerance,
+            )
 
     def _let_go(self) -> None:
+        """Give back everything, whatever may be wrong with some of it."""
         if self._process:
-            self._process.kill()
-        self._release()
-        self._cancel_hook()
-        self._close_listener()
+            with suppress(Exception):
+                self._process.kill()
+        for give_back in (self._release, self._cancel_hook, self._close_listener):
+            with suppress(Exception):
+                give_back()
+
+
+def _merge(newest: hear.Stimulus, posted: hear.Stimulus) -> hear.Stimulus | None:
+    """A hundred looks are one; of the bytes that wait to be heard, one of each is enough."""
+    match newest, posted:
+        case hear.Look(), hear.Look():
+            return posted
+        case hear.Heard(generation, data), hear.Heard(other, more) if generation == other:
+            return hear.Heard(generation, bytes(dict.fromkeys(data + more)))
+    return None

@@ -22,6 +22,10 @@ from emperor_trio.model import (
     config_option,
 )
 
+ROOT = 0
+NOBODY = 2**32 - 1
+"""No vassal runs as either: the system takes the one for everything, the other for "leave it as it is"."""
+
 
 class What(Enum):
     """How a vassal's desired state changed; the value is what people read."""
@@ -31,7 +35,6 @@ class What(Enum):
     TOUCHED = "asked to reload"
     OWNER = "owner changed"
     SOCKET = "socket changed"
-    RESTARTED = "asked to restart"
     REMOVED = "removed at its source"
     REFUSED = "refused"
 
@@ -63,105 +66,123 @@ class FleetRules:
 
 @dataclass(slots=True)
 class _Monitor:
+    """One monitor's part: ``zergs`` are by the vassal's name, each ordinal with the life that it began with."""
+
+    name: str
     wanted: dict[str, Desired] = field(default_factory=dict)
-    zergs: dict[str, list[int]] = field(default_factory=dict)
-    refused: dict[str, tuple[VassalSpec, Refusal]] = field(default_factory=dict)
+    zergs: dict[str, dict[int, int]] = field(default_factory=dict)
+    refused: dict[str, tuple[VassalSpec | None, Refusal]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    changes: list[Change] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Fleet:
-    """The table. ``observe`` and the commands return changes in the order in which vassals are to start."""
+    """The table. Revisions and lives are numbers of one counter, so that both only rise, even over a removal."""
 
     rules: FleetRules
     _monitors: dict[str, _Monitor] = field(default_factory=dict)
-    _lives: int = 0
+    _count: int = 0
 
     def observe(self, monitor: str, seen: Observation) -> tuple[list[Change], list[Refusal]]:
-        """Take in one observation of one monitor. Linear in the size of the observation."""
-        table = self._monitors.setdefault(monitor, _Monitor())
-        changes: list[Change] = []
-        refusals: list[Refusal] = []
+        """Take in one observation of one monitor. Linear in the size of the observation.
+
+        An entry that breaks a rule is refused, and its vassal stops. One that can't even be judged is refused, too, but
+        what was desired stays; and where it has no name, nothing counts as missing in its snapshot. Raises TypeError
+        where ``seen`` is no observation.
+        """
+        table = self._monitors.setdefault(monitor, _Monitor(monitor))
+        outcome = _Outcome()
         match seen:
             case Snapshot(specs):
-                newest = {spec.name: spec for spec in specs}
-                for name in [name for name in table.wanted if name not in newest]:
-                    changes += self._remove(monitor, table, name, What.REMOVED)
-                for name in [name for name in table.refused if name not in newest]:
-                    del table.refused[name]
-                for spec in newest.values():
-                    self._take(monitor, table, spec, False, changes, refusals)
+                self._take_all(table, specs, outcome)
             case Touch(spec, force):
-                self._take(monitor, table, spec, force, changes, refusals)
+                self._judge(table, spec, force, outcome)
             case Destroy(name):
                 table.refused.pop(name, None)
-                changes += self._remove(monitor, table, name, What.REMOVED)
-        return changes, refusals
+                self._remove(table, name, What.REMOVED, outcome)
+            case _:
+                raise TypeError(f"a monitor sees a Snapshot, Touch or Destroy, not {seen!r:.100}")
+        return outcome.changes, outcome.refusals
 
     def reload_all(self) -> list[Change]:
         """Raise every vassal's revision."""
-        return [self._raise(vassal, desired) for vassal, desired in list(self.all())]
+        changes: list[Change] = []
+        for table in self._monitors.values():
+            for name, desired in table.wanted.items():
+                table.wanted[name] = replace(desired, revision=self._next())
+                changes += self._changes(table, name, What.TOUCHED)
+        return changes
 
     def add_zerg(self, vassal: VassalId, most: int) -> Change | None:
         """One more instance of a vassal; ``None`` where all ``most`` zergs of the empire run, or its config is gone."""
         table = self._monitors.get(vassal.monitor)
         desired = table.wanted.get(vassal.name) if table else None
-        if table is None or desired is None or desired.spec is None or self.count_zergs() >= most:
+        if table is None or desired is None or self.count_zergs() >= most:
             return None
-        ordinals = table.zergs.setdefault(vassal.name, [])
-        ordinal = next(n for n in range(1, len(ordinals) + 2) if n not in ordinals)
-        ordinals.append(ordinal)
-        return Change(VassalId(vassal.monitor, vassal.name, ordinal), self._zerg(desired), What.ADDED)
+        lives = table.zergs.setdefault(vassal.name, {})
+        ordinal = next(n for n in range(1, len(lives) + 2) if n not in lives)
+        lives[ordinal] = self._next()
+        return Change(VassalId(vassal.monitor, vassal.name, ordinal), _zerg(desired, lives[ordinal]), What.ADDED)
 
     def end_zerg(self, vassal: VassalId) -> Change | None:
         """A zerg's process ended: it is wanted no more. ``None`` where it was not wanted already."""
-        ordinals = self._monitors[vassal.monitor].zergs.get(vassal.name, [])
-        if vassal.ordinal not in ordinals:
+        zergs = self._monitors[vassal.monitor].zergs
+        lives = zergs.get(vassal.name, {})
+        if lives.pop(vassal.ordinal, None) is None:
             return None
-        ordinals.remove(vassal.ordinal)
+        if not lives:
+            del zergs[vassal.name]
         return Change(vassal, Desired(None), What.REMOVED)
 
     def count_zergs(self) -> int:
-        return sum(len(ordinals) for table in self._monitors.values() for ordinals in table.zergs.values())
-
-    def desired(self, vassal: VassalId) -> Desired | None:
-        """What is wanted of a vassal now; ``None`` where nothing is."""
-        table = self._monitors.get(vassal.monitor)
-        desired = table.wanted.get(vassal.name) if table else None
-        if table is None or desired is None or not vassal.ordinal:
-            return desired
-        return self._zerg(desired) if vassal.ordinal in table.zergs.get(vassal.name, ()) else None
-
-    def all(self) -> Iterator[tuple[VassalId, Desired]]:
-        """Every wanted vassal with its desired state, zergs too."""
-        for monitor, table in self._monitors.items():
-            for name, desired in table.wanted.items():
-                yield VassalId(monitor, name), desired
-                for ordinal in table.zergs.get(name, ()):
-                    yield VassalId(monitor, name, ordinal), self._zerg(desired)
+        return sum(len(lives) for table in self._monitors.values() for lives in table.zergs.values())
 
     def count(self, monitor: str) -> int:
         """How many vassals a monitor has, without zergs."""
         table = self._monitors.get(monitor)
         return len(table.wanted) if table else 0
 
-    def _take(
-        self,
-        monitor: str,
-        table: _Monitor,
-        spec: VassalSpec,
-        force: bool,
-        changes: list[Change],
-        refusals: list[Refusal],
-    ) -> None:
+    def _take_all(self, table: _Monitor, entries: tuple[VassalSpec, ...], outcome: _Outcome) -> None:
+        newest: dict[str, VassalSpec] = {}
+        unnamed: list[VassalSpec] = []
+        for entry in entries:
+            name = _name(entry)
+            if name is None:
+                unnamed.append(entry)
+            else:
+                newest[name] = entry
+        if not unnamed:
+            for name in [name for name in table.wanted if name not in newest]:
+                self._remove(table, name, What.REMOVED, outcome)
+            for name in [name for name in table.refused if name not in newest]:
+                del table.refused[name]
+        for entry in [*unnamed, *newest.values()]:
+            self._judge(table, entry, False, outcome)
+
+    def _judge(self, table: _Monitor, entry: VassalSpec, force: bool, outcome: _Outcome) -> None:
+        """Take in one entry; whatever is wrong with it stays its own."""
+        try:
+            self._take(table, entry, force, outcome)
+        except Exception as error:
+            kind = type(entry).__name__
+            name = _name(entry) or f"an entry without a name ({kind})"
+            wrong = Refusal(name, "entry", kind, f"it can't be judged ({type(error).__name__}: {error!s:.200})")
+            self._refuse(table, None, wrong, outcome)
+
+    def _take(self, table: _Monitor, spec: VassalSpec, force: bool, outcome: _Outcome) -> None:
+        if not isinstance(spec, VassalSpec):
+            raise TypeError("it is no VassalSpec")
         if not self.rules.tyrant and spec.owner is not None:
             spec = replace(spec, owner=None)
-        refusal = self._refuse(spec)
+        refusal = self._check(spec)
         if refusal is not None:
-            known = table.refused.get(spec.name)
-            if known is None or known != (spec, refusal):
-                refusals.append(refusal)
-            table.refused[spec.name] = (spec, refusal)
-            changes += self._remove(monitor, table, spec.name, What.REFUSED)
+            self._refuse(table, spec, refusal, outcome)
+            self._remove(table, spec.name, What.REFUSED, outcome)
             return
         table.refused.pop(spec.name, None)
         old = table.wanted.get(spec.name)
@@ -170,37 +191,40 @@ class Fleet:
             if old is not None and old.spec != spec:
                 table.wanted[spec.name] = replace(old, spec=spec)
             return
-        revision, life = (old.revision, old.life) if old else (0, 0)
-        if old is None or what in (What.OWNER, What.SOCKET):
-            self._lives += 1
-            life = self._lives
-        desired = table.wanted[spec.name] = Desired(spec, revision + 1, life)
-        changes.append(Change(VassalId(monitor, spec.name), desired, what))
-        zerg = self._zerg(desired)
-        changes += [Change(VassalId(monitor, spec.name, n), zerg, what) for n in table.zergs.get(spec.name, ())]
+        number = self._next()
+        life = old.life if old and what in (What.CHANGED, What.TOUCHED) else number
+        table.wanted[spec.name] = Desired(spec, number, life)
+        outcome.changes += self._changes(table, spec.name, what)
 
-    def _remove(self, monitor: str, table: _Monitor, name: str, what: What) -> Iterator[Change]:
+    def _changes(self, table: _Monitor, name: str, what: What) -> Iterator[Change]:
+        """What is desired now of a vassal and its zergs."""
+        desired = table.wanted[name]
+        yield Change(VassalId(table.name, name), desired, what)
+        for ordinal, life in table.zergs.get(name, {}).items():
+            yield Change(VassalId(table.name, name, ordinal), _zerg(desired, life), what)
+
+    def _remove(self, table: _Monitor, name: str, what: What, outcome: _Outcome) -> None:
         if table.wanted.pop(name, None) is None:
             return
-        yield Change(VassalId(monitor, name), Desired(None), what)
-        for ordinal in table.zergs.pop(name, ()):
-            yield Change(VassalId(monitor, name, ordinal), Desired(None), what)
+        for ordinal in (0, *table.zergs.pop(name, ())):
+            outcome.changes.append(Change(VassalId(table.name, name, ordinal), Desired(None), what))
 
-    def _raise(self, vassal: VassalId, desired: Desired) -> Change:
-        newer = replace(desired, revision=desired.revision + 1)
-        if not vassal.ordinal:
-            self._monitors[vassal.monitor].wanted[vassal.name] = newer
-        return Change(vassal, newer, What.TOUCHED)
+    def _refuse(self, table: _Monitor, spec: VassalSpec | None, refusal: Refusal, outcome: _Outcome) -> None:
+        if table.refused.get(refusal.name) != (spec, refusal):
+            outcome.refusals.append(refusal)
+        table.refused[refusal.name] = (spec, refusal)
 
-    def _zerg(self, desired: Desired) -> Desired:
-        spec = desired.spec and replace(desired.spec, socket=None, ask_socket=False)
-        return replace(desired, spec=spec)
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
 
-    def _refuse(self, spec: VassalSpec) -> Refusal | None:
+    def _check(self, spec: VassalSpec) -> Refusal | None:
         if config_option(spec.name, self.rules.extra_extensions) is None:
             return Refusal(spec.name, "name", repr(spec.name), "its ending is no config's, or it has 255 bytes or more")
         if "\0" in spec.name:
             return Refusal(spec.name, "name", repr(spec.name), "no name may hold a NUL")
+        if spec.config is not None and not isinstance(spec.config, bytes):
+            return Refusal(spec.name, "config", type(spec.config).__name__, "a config is bytes")
         if spec.config is not None and len(spec.config) > MAX_CONFIG:
             size = f"{len(spec.config):,} bytes"
             return Refusal(spec.name, "config", size, f"the emperor protocol carries {MAX_CONFIG:,} bytes at most")
@@ -208,10 +232,9 @@ class Fleet:
             return None
         if spec.owner is None:
             return Refusal(spec.name, "uid and gid", "missing", "Tyrant mode runs no vassal without an owner")
-        if spec.owner.uid <= 0 or spec.owner.gid <= 0:
-            return Refusal(
-                spec.name, "owner", str(spec.owner), "Tyrant mode runs nothing as root; give the config away"
-            )
+        if not all(ROOT < number < NOBODY for number in (spec.owner.uid, spec.owner.gid)):
+            reason = "Tyrant mode runs nothing as root, or as a number that is nobody's; give the config away"
+            return Refusal(spec.name, "owner", str(spec.owner), reason)
         return None
 
 
@@ -226,3 +249,17 @@ def _compare(old: VassalSpec | None, new: VassalSpec, force: bool) -> What | Non
     if old.version != new.version:
         return What.CHANGED
     return What.TOUCHED if force else None
+
+
+def _name(entry: object) -> str | None:
+    try:
+        name = getattr(entry, "name", None)
+    except Exception:
+        return None
+    return name if isinstance(name, str) else None
+
+
+def _zerg(desired: Desired, life: int) -> Desired:
+    """A vassal's zerg: the same config, never on demand, and a process as new as either of them asks for."""
+    spec = desired.spec and replace(desired.spec, socket=None, ask_socket=False)
+    return Desired(spec, desired.revision, max(desired.life, life))

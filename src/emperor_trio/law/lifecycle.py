@@ -16,6 +16,12 @@ from emperor_trio.law.protocol import SIGNALS, Order, Signal
 from emperor_trio.law.state import ALIVE, EXILE_CODE, NEVER, Blame, Leaving, LifecycleRules, Phase, State, socket_key
 from emperor_trio.model import Desired, VassalId, VassalSpec
 
+REINFORCEMENT_PAUSE = 1.0
+"""Seconds in which a vassal is heard only once when it asks for reinforcement (uWSGI's asks once a second at most)."""
+
+KILL_PAUSE = 1.0
+"""The shortest time, in seconds, between two SIGKILL for one process: one that hangs in the kernel takes its time."""
+
 
 def step(
     vassal: VassalId, state: State, now: float, stimulus: hear.Stimulus, desired: Desired, rules: LifecycleRules
@@ -78,7 +84,7 @@ class _Turn:
                 self._queue()
             case hear.HookDone(generation) if phase is Phase.ENDING and generation == self.state.generation:
                 self._after_death()
-            case hear.Park(restarts, window) if phase is Phase.QUEUED:
+            case hear.Park(number, restarts, window) if phase is Phase.QUEUED and number == self.state.asked:
                 self._park(restarts, window)
             case hear.Tick():
                 self._tick()
@@ -95,8 +101,8 @@ class _Turn:
 
     def _take_leave(self) -> None:
         spec = self.desired.spec
-        if spec is None:
-            return
+        if spec is None or self.desired.life != self.state.life:
+            return  # another vassal is wanted than the one that asked: settling says so
         if spec.on_demand and self.state.bound_for is None:
             self.effects.append(do.Withdraw())
             self._prepare(spec)
@@ -107,34 +113,50 @@ class _Turn:
         state = self.state
         match SIGNALS.get(byte):
             case Signal.READY:
-                self._set(ready=True, last_ready=self.now, reload_until=NEVER)
+                self._set(ready=True, last_ready=self.now, reload_until=NEVER, chunk_sent=False)
                 if state.phase is Phase.STARTING:
                     self._set(phase=Phase.RUNNING)
-                self.effects.append(do.ReportReady())
-                self.publish(events.VassalReady(self.vassal, state.revision))
+                if not state.ready:
+                    self.effects.append(do.ReportReady())
+                    self.publish(events.VassalReady(self.vassal, state.revision))
             case Signal.ACCEPTING:
                 self._set(accepting=True, last_accepting=self.now)
-                self.publish(events.VassalAccepting(self.vassal))
+                if not state.accepting:
+                    self.publish(events.VassalAccepting(self.vassal))
             case Signal.LOYAL:
-                if not state.loyal:
-                    self.publish(events.VassalLoyal(self.vassal))
                 self._set(loyal=True, last_loyal=self.now)
-                self.effects.append(do.ReportLoyal())
+                if not state.loyal:
+                    self.effects.append(do.ReportLoyal())
+                    self.publish(events.VassalLoyal(self.vassal))
             case Signal.HEARTBEAT:
                 self._set(last_heartbeat=self.now, heartbeat_until=self.now + self.rules.required_heartbeat)
             case Signal.SEND_CONFIG:
                 if state.spec is not None and state.spec.config is not None:
-                    self.effects.append(do.AnswerConfig(state.spec.config))
+                    self._answer_config(state.spec.config)
             case Signal.LEAVE:
                 if state.phase is not Phase.STOPPING:
                     self._stop(Leaving.LEFT, "it leaves of its own will")
             case Signal.REINFORCEMENT:
-                if not self.vassal.ordinal:
+                if not self.vassal.ordinal and self.now >= state.reinforcement_from:
+                    self._set(reinforcement_from=self.now + REINFORCEMENT_PAUSE)
                     self.effects.append(do.AskReinforcement())
             case _:
                 if not state.surprised:
                     self._set(surprised=True)
                     self.publish(events.ProtocolSurprise(self.vassal, byte))
+
+    def _answer_config(self, config: bytes) -> None:
+        """One chunk for each byte 2. The one that came with a spawn or a reload is the answer to the first.
+
+        It may have been read already when its byte 2 is heard, so an empty pipe alone says nothing.
+        """
+        if self.state.chunk_sent:
+            self._set(chunk_sent=False)
+            return
+        self.effects.append(do.AnswerConfig(config))
+        if self.state.reload_until == NEVER:
+            # It reloads of its own accord: a reload of ours waits until it is ready again, like any second one.
+            self._set(ready=False, accepting=False, reload_until=self.now + self.rules.reload_tolerance)
 
     def _tick(self) -> None:
         state = self.state
@@ -197,6 +219,7 @@ class _Turn:
             asked=state.asked,
             address=state.address,
             bound_for=state.bound_for,
+            chunk_sent=spec.config is not None,
             first_run=self.now,
             last_run=self.now,
             reload_until=self.now + self.rules.reload_tolerance,
@@ -253,7 +276,7 @@ class _Turn:
 
     def _kill(self, why: str) -> None:
         if self.state.phase is Phase.STOPPING:
-            self._set(kill_at=self.now + self.rules.curse_tolerance)
+            self._set(kill_at=self.now + max(self.rules.curse_tolerance, KILL_PAUSE))
         self.publish(events.VassalKilled(self.vassal, why))
         self.effects.append(do.Kill())
 
@@ -330,12 +353,14 @@ class _Turn:
                 self._vanish()
             case Phase.NEW:
                 self._restart(desired.spec)
-            case Phase.EXILED if self.vassal.ordinal:
-                pass
             case _ if desired.life != state.life:
                 self._restart(desired.spec)
+            case Phase.EXILED if self.vassal.ordinal:
+                pass
             case Phase.EXILED | Phase.PARKED if desired.revision != state.revision:
                 self._restart(desired.spec)
+            case Phase.QUEUED:
+                pass  # the spawn takes what is newest then
             case _:
                 self._set(spec=desired.spec, revision=desired.revision)
 
@@ -351,8 +376,7 @@ class _Turn:
     def _reload(self, spec: VassalSpec) -> None:
         state = self.state
         had_config = state.spec is not None and state.spec.config is not None
-        unacknowledged = state.last_ready < state.last_run
-        if (spec.config is not None) != had_config or (had_config and unacknowledged):
+        if (spec.config is not None) != had_config or (had_config and not state.ready):
             self._stop(Leaving.REPLACED, "it did not take its last config" if had_config else "its config moved")
             return
         revision = self.desired.revision
@@ -361,6 +385,7 @@ class _Turn:
             revision=revision,
             ready=False,
             accepting=False,
+            chunk_sent=had_config,
             reloads=state.reloads + 1,
             last_run=self.now,
             reload_until=self.now + self.rules.reload_tolerance,

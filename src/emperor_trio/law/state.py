@@ -71,7 +71,8 @@ class State:
 
     ``spec`` is what the live process (or the bound socket) was made from; ``revision`` and ``life`` are those of it.
     ``generation`` numbers the processes; what carries another one is of an earlier process and is dropped. ``ticket``
-    does the same for a socket asked for or bound, ``asked`` for the leave to spawn.
+    does the same for a socket asked for or bound, ``asked`` for the leave to spawn. ``ready`` is false from a spawn or
+    reload on until byte 1; ``chunk_sent`` says that a config chunk went out for which no byte 2 was heard yet.
     """
 
     phase: Phase = Phase.NEW
@@ -87,6 +88,7 @@ class State:
     accepting: bool = False
     loyal: bool = False
     surprised: bool = False
+    chunk_sent: bool = False
     leaving: Leaving | None = None
     address: str | None = None
     bound_for: tuple[str | None, bool, Owner | None] | None = None
@@ -95,6 +97,7 @@ class State:
     kill_at: float = NEVER
     reload_until: float = NEVER
     heartbeat_until: float = NEVER
+    reinforcement_from: float = 0.0
     first_run: float = 0.0
     last_run: float = 0.0
     last_ready: float = 0.0

@@ -24,8 +24,9 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The supervisor has had enough of this vassal's deaths."""
+    """The supervisor has had enough of this vassal's deaths: its answer to the leave asked for with this number."""
 
+    number: int
     restarts: int
     window: float
 

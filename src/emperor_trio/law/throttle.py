@@ -102,7 +102,7 @@ class Intensity:
             return False
         deaths = self._deaths.setdefault(vassal, deque())
         deaths.append(now)
-        while deaths[0] <= now - self._rules.restart_window:
+        while deaths and deaths[0] <= now - self._rules.restart_window:
             deaths.popleft()
         if len(deaths) <= self._rules.max_restarts:
             return False
@@ -111,6 +111,10 @@ class Intensity:
 
     def forget(self, vassal: VassalId) -> None:
         self._deaths.pop(vassal, None)
+
+
+Rank = tuple[int, str, int]
+"""Sorts vassals in the order in which they start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +126,24 @@ class Priorities:
 
     patterns: tuple[tuple[str, int], ...] = ()
 
-    def rank(self, vassal: VassalId) -> tuple[int, str, int]:
+    def rank(self, vassal: VassalId) -> Rank:
         number = next((n for pattern, n in self.patterns if fnmatchcase(vassal.name, pattern)), 0)
         return number, vassal.name, vassal.ordinal
 
 
-Rank = tuple[int, str, int]
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One vassal may spawn now: the answer to the request of this number."""
+
+    vassal: VassalId
+    number: int
 
 
 @dataclass(slots=True)
 class _Request:
     rank: Rank
     due: float
+    number: int
     live: bool = True
 
 
@@ -158,10 +168,10 @@ class Pacer:
         """How many spawns are under way: granted, and neither ready nor ended yet."""
         return len(self._starting)
 
-    def request(self, vassal: VassalId, rank: Rank, due: float) -> None:
+    def request(self, vassal: VassalId, rank: Rank, due: float, number: int) -> None:
         """Ask for a spawn at ``due`` or later. A newer request of the same vassal replaces the older."""
         self.withdraw(vassal)
-        request = self._requests[vassal] = _Request(rank, due)
+        request = self._requests[vassal] = _Request(rank, due, number)
         self._count += 1
         heapq.heappush(self._waiting, (due, self._count, vassal, request))
 
@@ -175,23 +185,27 @@ class Pacer:
         """Make a waiting request due now."""
         request = self._requests.get(vassal)
         if request is not None and request.due > now:
-            self.request(vassal, request.rank, now)
+            self.request(vassal, request.rank, now, request.number)
 
     def settle(self, vassal: VassalId) -> None:
         """The spawn that was granted is over: the vassal is ready, dead, or did not want it any more."""
         self._starting.discard(vassal)
 
     def postpone(self, now: float) -> float:
-        """The system has no room: nothing is granted for a delay, which is returned, in seconds. It grows each time."""
-        self._postponed = min(max(self._postponed * 2, POSTPONE_FIRST), POSTPONE_MAX)
-        self._closed_until = now + self._postponed
-        return self._postponed
+        """The system has no room: nothing is granted for a delay, which is returned, in seconds.
+
+        It grows from try to try; spawns that were under way when it began are part of the same try.
+        """
+        if now >= self._closed_until:
+            self._postponed = min(max(self._postponed * 2, POSTPONE_FIRST), POSTPONE_MAX)
+            self._closed_until = now + self._postponed
+        return self._closed_until - now
 
     def resume(self) -> None:
         """A spawn succeeded: the next shortage starts with the shortest delay again."""
         self._postponed = 0.0
 
-    def take(self, now: float) -> VassalId | None:
+    def take(self, now: float) -> Grant | None:
         """Grant one spawn: the lowest rank of those due, or ``None`` where nothing may go out now."""
         if now < self._closed_until:
             return None
@@ -206,7 +220,7 @@ class Pacer:
             if request.live:
                 del self._requests[vassal]
                 self._starting.add(vassal)
-                return vassal
+                return Grant(vassal, request.number)
         return None
 
     def next_due(self) -> float:

@@ -71,20 +71,30 @@ def explain(answers: dict[str, str]) -> None:
             "",
         )
         return
-    pids = [word for word in answers["hello.yml"].split() if word.isdigit()]
+    worker, master = [word for word in answers["hello.yml"].split() if word.isdigit()]
+    hello = f"{vassals}/hello.yml"
     say(
         "",
         "All four answer:",
-        *(f"  curl {url:<27} {vassals}/{name}" for name, url in APPLICATIONS.items()),
+        *_columns({f"curl {url}": f"{vassals}/{name}" for name, url in APPLICATIONS.items()}),
         "Try, in another terminal, and watch this one:",
-        f"  touch {vassals}/hello.yml         reloaded in place, no request lost",
-        f"  kill -9 {pids[0]:<28} a worker of hello.yml: its master starts another",
-        f"  kill -9 {pids[1]:<28} that master: the emperor starts another",
-        f"  mv {vassals}/hello.yml /tmp       stopped; move it back and it is started",
-        f"  curl http://{STATISTICS}/            the emperor's statistics",
+        *_columns(
+            {
+                f"touch {hello}": "reloaded in place, no request lost",
+                f"kill -9 {worker}": "a worker of hello.yml: its master starts another",
+                f"kill -9 {master}": "that master: the emperor starts another",
+                f"mv {hello} /tmp/": "stopped; move it back and it is started",
+                f"curl http://{STATISTICS}/": "the emperor's statistics",
+            }
+        ),
         "Ctrl-C stops everything.",
         "",
     )
+
+
+def _columns(rows: dict[str, str]) -> list[str]:
+    width = max(map(len, rows))
+    return [f"  {typed:<{width}}   {meaning}" for typed, meaning in rows.items()]
 
 
 def give_terminal(group: int) -> None:

@@ -111,7 +111,7 @@ def by_uwsgi(*arguments: str) -> list[tuple[str, str]]:
 
 
 def by_us(*options: tuple[str, str]) -> list[tuple[str, str | None]]:
-    configuration = Configuration(Magic().of_process("x"), os.environ)
+    configuration = Configuration(lambda: Magic().of_process("x"), os.environ)
     for key, value in options:
         configuration.add(Item(key, value, "command line"))
     configuration.finish()

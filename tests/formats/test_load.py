@@ -24,7 +24,7 @@ def write(name: str, text: str) -> None:
 
 
 def gather(*options: tuple[str, str | None], environ: dict[str, str] | None = None) -> list[tuple[str, str | None]]:
-    configuration = Configuration(Magic(), environ or {})
+    configuration = Configuration(Magic, environ or {})
     for key, value in options:
         configuration.add(Item(key, value, CLI))
     configuration.finish()

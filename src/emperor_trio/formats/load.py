@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from emperor_trio.errors import UsageError
 from emperor_trio.formats.expand import Entry, Expander
@@ -65,13 +65,15 @@ class Configuration:
     """All options in the order in which they count, each with its place.
 
     ``entries`` holds them, before any placeholder in them is replaced; :meth:`expand` does that. ``placeholders`` holds
-    the names that ``set-placeholder`` made, which are no options.
+    the names that ``set-placeholder`` made, which are no options. ``first_magic`` makes the magic variables of the
+    process; it is called only if there is a file that may use them.
     """
 
-    def __init__(self, magic: Magic, environ: Mapping[str, str]) -> None:
+    def __init__(self, first_magic: Callable[[], Magic], environ: Mapping[str, str]) -> None:
         self.entries: list[Entry] = []
         self.placeholders: set[str] = set()
-        self._magic = magic
+        self._first_magic = first_magic
+        self._magic: Magic | None = None
         self._expander = Expander(environ, _read_text)
         self._inherited: list[tuple[Entry, str | None]] = []
         self._reading: list[str] = []
@@ -134,7 +136,7 @@ class Configuration:
         try:
             place = f"{os.path.realpath(path)}:{section}"
             data = _read_file(path)
-            self._magic = magic = self._magic.of_file(path, section)
+            self._magic = magic = (self._magic or self._first_magic()).of_file(path, section)
         except (OSError, ValueError, UsageError) as error:
             raise UsageError(f"{where}: {error}") from None
         if place in self._reading:

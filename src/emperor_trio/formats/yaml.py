@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import yaml
+from typing import TYPE_CHECKING
 
 from emperor_trio.errors import UsageError
 from emperor_trio.formats.items import Item, decode
 
+if TYPE_CHECKING:
+    from yaml import Node
+
 
 def read_yaml(data: bytes, name: str, section: str | None = None) -> list[Item] | None:
     """The keys of the mapping ``uwsgi``, or of another one; a sequence is a repeated key."""
+    import yaml  # here, because most starts don't need it
+
     wanted = "uwsgi" if section is None else section
     text = decode(data, name)
     # Yaml lets no plain value begin with a percent sign, but uWSGI replaces %d and the like before it parses.
@@ -32,10 +37,12 @@ def _stand_in(text: str, name: str) -> str:
     raise UsageError(f"{name}: not a config: it holds every character for private use")
 
 
-_Pairs = list[tuple[yaml.Node, yaml.Node]]
+_Pairs = list[tuple["Node", "Node"]]
 
 
 def _compose(text: str, name: str, percent: str) -> _Pairs:
+    import yaml
+
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -49,21 +56,25 @@ def _compose(text: str, name: str, percent: str) -> _Pairs:
     return [] if root is None else _pairs(root, name)
 
 
-def _pairs(node: yaml.Node, name: str) -> _Pairs:
-    if not isinstance(node, yaml.MappingNode):
+def _pairs(node: Node, name: str) -> _Pairs:
+    from yaml import MappingNode
+
+    if not isinstance(node, MappingNode):
         raise UsageError(f"{_place(node, name)}: a mapping is expected: KEY: VALUE")
     pairs: _Pairs = node.value
     return pairs
 
 
 def _scalars(pairs: _Pairs, name: str) -> list[tuple[str, str, str]]:
+    from yaml import ScalarNode, SequenceNode
+
     found = []
     for key, value in pairs:
-        if not isinstance(key, yaml.ScalarNode):
+        if not isinstance(key, ScalarNode):
             raise UsageError(f"{_place(key, name)}: a key must be a text")
-        for node in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+        for node in value.value if isinstance(value, SequenceNode) else [value]:
             place = _place(node, name)
-            if not isinstance(node, yaml.ScalarNode):
+            if not isinstance(node, ScalarNode):
                 raise UsageError(f"{place}: {key.value}: a text or a sequence of texts is expected")
             if not node.value and node.style is None:
                 raise UsageError(f"{place}: {key.value} has no value; write one, or true")
@@ -71,5 +82,5 @@ def _scalars(pairs: _Pairs, name: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def _place(node: yaml.Node, name: str) -> str:
+def _place(node: Node, name: str) -> str:
     return f"{name}:{node.start_mark.line + 1}"

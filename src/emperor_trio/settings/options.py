@@ -294,7 +294,7 @@ class Settings:
         help="The least important events to show: debug, info, warning or error.",
     )  # fmt: skip
     logto: str | None = option(
-        None, values.FILE, Group.REPORT,
+        None, values.FILE, Group.REPORT, aliases=("logto2",),
         help="Append the log, and what vassals print, to this file.",
     )  # fmt: skip
     emperor_stats: str | None = option(
@@ -316,7 +316,7 @@ class Settings:
         help="Write the emperor's process id to this file.",
     )  # fmt: skip
     pidfile: str | None = option(
-        None, values.FILE, Group.SELF,
+        None, values.FILE, Group.SELF, aliases=("pidfile2", "safe-pidfile", "safe-pidfile2"),
         help="The same, under uWSGI's name for any instance.",
     )  # fmt: skip
     uid: str | None = option(
@@ -364,8 +364,7 @@ DIRECTIVES: tuple[Option, ...] = (
     Option("include", values.FILE, Group.FILES, "The same; meant for use inside configs.", aliases=("inherit",)),
     Option("set", values.PAIR, Group.FILES, "Set an option, or a placeholder that configs use as %(NAME).", short="S"),
     Option("set-placeholder", values.PAIR, Group.FILES, "Set a placeholder.", aliases=("set-ph",)),
-    Option("help", values.FLAG, Group.SHOW, "Show this text; --help WORD shows only what has to do with WORD.",
-           aliases=("usage",), short="h"),
+    Option("help", values.FLAG, Group.SHOW, "Show this text.", aliases=("usage",), short="h"),
     Option("version", values.FLAG, Group.SHOW, "Show the version."),
     Option("imperial-monitor-list", values.FLAG, Group.SHOW, "Show which SCHEME:// there are.",
            aliases=("imperial-monitors-list",)),

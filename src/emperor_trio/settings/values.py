@@ -42,7 +42,8 @@ class Unreadable(ValueError):
 class Kind:
     """A kind of value: ``metavar`` for ``--help``, ``expected`` for errors, ``read`` from text (``Unreadable``).
 
-    ``bare`` is the text that stands for no value at all, where none is needed. ``unit`` is for people.
+    ``bare`` is the text that stands for no value at all, where none is needed. ``unit`` is for people. ``verbatim``
+    says that ``$(NAME)`` may be left in it, for a shell or a vassal.
     """
 
     metavar: str
@@ -50,6 +51,7 @@ class Kind:
     read: Callable[[str], object]
     bare: str | None = None
     unit: str = ""
+    verbatim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,7 @@ TEXT = Kind("TEXT", "a text", _text)
 MONITOR = Kind("MONITOR", "a folder, a pattern or SCHEME://…", _text)
 FILE = Kind("FILE", "a path", _text)
 DIRECTORY = Kind("DIR", "the path of a folder", _text)
-COMMAND = Kind("COMMAND", "a command", _text)
+COMMAND = Kind("COMMAND", "a command", _text, verbatim=True)
 ADDRESS = Kind("ADDRESS", "HOST:PORT, :PORT or the path of a unix socket", _address)
 COUNT = Kind("N", "a whole number, 0 or more", _integer(0))
 POSITIVE = Kind("N", "a whole number, 1 or more", _integer(1))
@@ -226,8 +228,8 @@ POSITIVE_SECONDS = Kind("S", "a number of seconds above 0, such as 30 or 0.5", _
 MILLISECONDS = Kind("MS", "a whole number of milliseconds, 0 or more", _integer(0), unit="ms")
 MODE = Kind("MODE", "three octal digits, such as 660", _mode, bare="666")
 UMASK = Kind("MASK", "octal digits, such as 022", _octal(r"0?[0-7]{1,3}"))
-PAIR = Kind("NAME=VALUE", "NAME=VALUE", _pair)
-ENVIRONMENT = Kind("NAME=VALUE", "NAME=VALUE, or NAME to remove it", _environment)
+PAIR = Kind("NAME=VALUE", "NAME=VALUE", _pair, verbatim=True)
+ENVIRONMENT = Kind("NAME=VALUE", "NAME=VALUE, or NAME to remove it", _environment, verbatim=True)
 PRIORITY = Kind("PATTERN=N", "PATTERN=N, such as 'db-*.ini=-10'", _priority)
 NAMESPACES = Kind("NS,…", "names with commas between: fs, ipc, net, pid, uts, user", _namespaces)
 CAPABILITIES = Kind("CAP,…", "names or numbers with commas between, such as net_bind_service,setuid", _capabilities)

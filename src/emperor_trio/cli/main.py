@@ -1,0 +1,59 @@
+"""The entry point: from the words of the command line to a running emperor, or to a clear text and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from emperor_trio.cli.arguments import Argument, parse_arguments
+from emperor_trio.cli.commands import COMMANDS, OPTIONS_OF_COMMANDS, version
+from emperor_trio.cli.resolve import resolve
+from emperor_trio.errors import EmperorError, UsageError
+from emperor_trio.settings import NAMES
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what ``argv`` asks for (without the program's name; by default that of the process).
+
+    The exit code: 0 where all went as asked, 2 for a wrong command line or config, 1 for anything else.
+    """
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    except UsageError as error:
+        _complain(str(error))
+        return EXIT_USAGE
+    except EmperorError as error:
+        _complain(str(error))
+        return EXIT_FAILED
+    except BrokenPipeError:
+        # Whoever read our answer had enough of it. Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _run(argv: Sequence[str]) -> int:
+    if argv and argv[0] in COMMANDS:
+        return COMMANDS[argv[0]].run(argv[1:])
+    arguments = parse_arguments(argv)
+    for argument in arguments:
+        command = _command_of(argument)
+        if command is not None:
+            return COMMANDS[command].run(())
+    settings, _ = resolve(arguments, version, os.environ, COMMANDS)
+    from emperor_trio.app import main as reign  # here, because it imports Trio
+
+    return reign(settings)
+
+
+def _command_of(argument: Argument) -> str | None:
+    option = NAMES.get(argument.name or "")
+    return OPTIONS_OF_COMMANDS.get(option.name) if option else None
+
+
+def _complain(text: str) -> None:
+    print("\n".join(f"emperor-trio: {line}" for line in text.splitlines()), file=sys.stderr)

@@ -41,10 +41,16 @@ class Subscriber:
         return self
 
     async def __anext__(self) -> Occurrence:
-        while not self._events:
+        while (occurrence := self.take_nowait()) is None:
             if self._closed:
                 raise StopAsyncIteration
             await self._bell.wait()
+        return occurrence
+
+    def take_nowait(self) -> Occurrence | None:
+        """The oldest event that waits, if there is one."""
+        if not self._events:
+            return None
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             return Occurrence(self._events[0].at, Lagged(dropped))

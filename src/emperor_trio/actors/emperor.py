@@ -6,6 +6,7 @@ tests put fakes there.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -60,12 +61,13 @@ class Emperor:
         services: Sequence[Callable[..., Awaitable[object]]] = (),
         mercy: float = DEFAULT_MERCY,
         wall: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._bus = Bus(wall)
         self._wall = wall
         self._services = services
         self._mercy = mercy
-        self._supervisor = Supervisor(policy or Policy(), spawner, self.publish)
+        self._supervisor = Supervisor(policy or Policy(), spawner, self.publish, chance)
         self._outlets: list[tuple[str, Outlet]] = []
         self._watches: dict[str, _Watch] = {}
         for name, make in monitors.items():

@@ -1,0 +1,137 @@
+"""What was said of each vassal of a monitor of files, and what one more look at it leads to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+from emperor_trio.events import Event, VassalRefused
+from emperor_trio.model import Destroy, Observation, Touch
+from emperor_trio.monitors._entries import Absent, Failed, Found, Outcome, Refused
+from emperor_trio.monitors._points import Points
+from emperor_trio.monitors._sight import Glance, Place
+
+GRACE = 0.1
+"""Seconds in which a vanished name may return, since editors rename; then its vassal is gone."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What one look leads to: observations for the supervisor, events for people, folders nobody needs any more."""
+
+    observations: list[Observation] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    freed: list[str] = field(default_factory=list)
+
+
+class Vassals:
+    """``monitor`` is the monitor's name, for events. Times are seconds on any clock that only rises."""
+
+    def __init__(self, monitor: str) -> None:
+        self._monitor = monitor
+        self.known: dict[str, Found] = {}
+        self.points: Points[Glance | Place] = Points()
+        self._glances: dict[str, Glance] = {}
+        self._names: dict[str, set[str]] = {}
+        self._missing: dict[str, float] = {}
+        self._said: dict[str, Refused | Failed] = {}
+
+    def names_in(self, folder: str) -> frozenset[str]:
+        """The vassals whose configs lie in a folder."""
+        return frozenset(self._names.get(folder, ()))
+
+    def folders(self) -> list[str]:
+        """The folders with vassals' configs."""
+        return list(self._names)
+
+    def left(self, name: str, now: float) -> None:
+        """A name was deleted, or renamed away: its time to return begins."""
+        self._said.pop(name, None)
+        if name in self.known:
+            self._missing.setdefault(name, now + GRACE)
+
+    def is_missing(self, name: str) -> bool:
+        return name in self._missing
+
+    def is_as_said(self, name: str, outcome: Outcome) -> bool:
+        """Whether there is nothing to settle; the common case, made cheap."""
+        return outcome is self.known.get(name) and name not in self._missing
+
+    def next_due(self) -> float:
+        """When a vanished name is to be looked at; all wait equally long, so the first one is the next one."""
+        return next(iter(self._missing.values()), float("inf"))
+
+    def due(self, now: float) -> list[Glance]:
+        glances = []
+        for name, due in self._missing.items():
+            if due > now:
+                break
+            glances.append(self._glances[name])
+        return glances
+
+    def returned(self, name: str) -> None:
+        """A vanished name is there again, though it is not to be read yet."""
+        self._missing.pop(name, None)
+
+    def lacks(self, name: str, now: float, told: Told) -> None:
+        """A name that was said is not there."""
+        self.settle(self._glances[name], Absent(), now, told)
+
+    def settle(self, glance: Glance, outcome: Outcome, now: float, told: Told) -> None:
+        """Take in what one entry is now."""
+        name = glance.name
+        known = self.known.get(name)
+        match outcome:
+            case Found():
+                self._said.pop(name, None)
+                self._missing.pop(name, None)
+                self._keep(glance, outcome, told)
+                if known is None or known.spec != outcome.spec:
+                    told.observations.append(Touch(outcome.spec))
+                elif known.rewritten(outcome):
+                    told.observations.append(Touch(outcome.spec, force=True))
+            case Refused() | Failed():
+                self._missing.pop(name, None)
+                self._say(glance, outcome, told)
+                if known is not None and isinstance(outcome, Refused) and known.spec.owner != outcome.owner:
+                    # What is refused keeps its last good spec, but nothing runs as someone to whom it belongs no more.
+                    self._remove(name, told)
+            case Absent(sure=sure):
+                self._said.pop(name, None)
+                if known is None or not (sure or name in self._missing):
+                    return
+                if now >= self._missing.setdefault(name, now + GRACE):
+                    self._remove(name, told)
+
+    def forget_said(self, present: Container[str]) -> None:
+        """Of refused entries that are not there any more, nothing needs to be remembered."""
+        self._said = {name: outcome for name, outcome in self._said.items() if name in present}
+
+    def _keep(self, glance: Glance, found: Found, told: Told) -> None:
+        glance = Glance(glance.name, glance.folder, glance.file)
+        self.known[glance.name] = found
+        self._glances[glance.name] = glance
+        self._names.setdefault(glance.folder, set()).add(glance.name)
+        told.freed += self.points.depend(glance, found.points)
+
+    def _remove(self, name: str, told: Told) -> None:
+        glance = self._glances.pop(name)
+        del self.known[name]
+        self._missing.pop(name, None)
+        names = self._names[glance.folder]
+        names.discard(name)
+        if not names:
+            del self._names[glance.folder]
+        told.freed += self.points.depend(glance, ())
+        told.observations.append(Destroy(name))
+
+    def _say(self, glance: Glance, outcome: Refused | Failed, told: Told) -> None:
+        if self._said.get(glance.name) == outcome:
+            return
+        self._said[glance.name] = outcome
+        match outcome:
+            case Refused(field_, value, reason):
+                told.events.append(VassalRefused(self._monitor, glance.name, field_, value, reason))
+            case Failed(error):
+                reason = f"{error}; nothing changes for it until it can be looked at"
+                told.events.append(VassalRefused(self._monitor, glance.name, "file", repr(glance.file), reason))

@@ -68,7 +68,7 @@ class Emperor:
         self._services = services
         self._mercy = mercy
         self._supervisor = Supervisor(policy or Policy(), spawner, self.publish, chance)
-        self._outlets: list[tuple[str, Outlet]] = []
+        self._outlets: list[tuple[str, Outlet, bool]] = []
         self._watches: dict[str, _Watch] = {}
         for name, make in monitors.items():
             bell = Bell()
@@ -87,9 +87,12 @@ class Emperor:
         """Events from now on: ``with emperor.subscribe() as events: async for occurrence in events: …``."""
         return self._bus.subscribe(limit)
 
-    def add_outlet(self, name: str, outlet: Outlet) -> None:
-        """Have an outlet run beside the actors. Before :meth:`run` only."""
-        self._outlets.append((name, outlet))
+    def add_outlet(self, name: str, outlet: Outlet, *, drain: bool = False) -> None:
+        """Have an outlet run beside the actors. Before :meth:`run` only.
+
+        ``drain`` is for one that ends by itself with its subscription: it has a moment at the end for the last events.
+        """
+        self._outlets.append((name, outlet, drain))
 
     def stop(self, reason: str = "told to stop") -> None:
         """Stop every vassal and return from :meth:`run`. Told again, it waits no longer and kills what is left."""
@@ -143,8 +146,8 @@ class Emperor:
         """Everything, shielded: a cancellation from outside, however early, arrives here as a stop."""
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as outlets, trio.open_nursery() as services:
-                for name, outlet in self._outlets:
-                    outlets.start_soon(self._show, name, outlet)
+                for name, outlet, drain in self._outlets:
+                    (outlets if drain else services).start_soon(self._show, name, outlet)
                 for service in self._services:
                     await services.start(service)
                 await services.start(self._supervisor.run)

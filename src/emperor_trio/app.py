@@ -1,0 +1,204 @@
+"""The one place where all is put together: settings in, a reigning emperor out.
+
+:func:`main` is the daemon, with everything that concerns a whole process. :func:`make_emperor` is for programs that
+run an emperor inside their own nursery; it touches nothing of theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import version
+from typing import Literal
+
+import trio
+
+from emperor_trio import daemon, events
+from emperor_trio.actors.emperor import DEFAULT_MERCY, Emperor, MakeMonitor
+from emperor_trio.actors.supervisor import Command, Policy
+from emperor_trio.errors import UsageError
+from emperor_trio.law.fleet import FleetRules
+from emperor_trio.law.state import LifecycleRules
+from emperor_trio.law.throttle import Priorities, ThrottleRules
+from emperor_trio.monitors import find_monitor
+from emperor_trio.outlets.log import LogOutlet
+from emperor_trio.outlets.stats import StatsOutlet
+from emperor_trio.ports import Doorbell, Monitor, MonitorContext
+from emperor_trio.processes import LaunchPolicy, SystemSpawner, raise_descriptor_limit
+from emperor_trio.settings import Settings
+
+EXIT_STOPPED = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+def make_policy(settings: Settings) -> Policy:
+    """The rules that the settings ask for."""
+    return Policy(
+        lifecycle=LifecycleRules(
+            curse_tolerance=settings.emperor_curse_tolerance,
+            required_heartbeat=settings.emperor_required_heartbeat,
+            reload_tolerance=settings.emperor_reload_tolerance,
+            graceful_shutdown=settings.emperor_graceful_shutdown,
+        ),
+        throttle=ThrottleRules(
+            throttle=settings.emperor_throttle / 1000,
+            max_throttle=settings.emperor_max_throttle / 1000,
+            blacklist=not settings.emperor_no_blacklist,
+            max_starting=settings.emperor_max_starting,
+            max_restarts=settings.emperor_max_restarts,
+            restart_window=settings.emperor_restart_window,
+        ),
+        fleet=FleetRules(settings.emperor_tyrant, frozenset(settings.emperor_extra_extension)),
+        priorities=Priorities(tuple((item.pattern, item.number) for item in settings.emperor_priority)),
+        broodlord=settings.emperor_broodlord,
+    )
+
+
+def make_launch_policy(settings: Settings, descriptor_limit: int | None = None) -> LaunchPolicy:
+    """What the settings say about every launch. ``descriptor_limit`` is the soft limit that vassals get back."""
+    return LaunchPolicy(
+        environment=dict(os.environ),
+        directory=os.getcwd(),
+        binary=settings.binary_path,
+        wrapper=settings.emperor_wrapper,
+        wrapper_override=settings.emperor_wrapper_override,
+        wrapper_fallback=settings.emperor_wrapper_fallback,
+        extra_extensions=frozenset(settings.emperor_extra_extension),
+        inherit_before=settings.vassals_inherit_before,
+        include_before=settings.vassals_include_before,
+        sets=settings.vassal_set,
+        inherit=settings.vassals_inherit,
+        include=settings.vassals_include,
+        tyrant=settings.emperor_tyrant,
+        initgroups=settings.emperor_tyrant_initgroups,
+        capabilities=settings.emperor_cap,
+        namespaces=settings.emperor_use_clone,
+        descriptor_limit=descriptor_limit,
+        start_hook=settings.vassals_start_hook,
+        stop_hook=settings.vassals_stop_hook,
+        exec_as_vassal=settings.exec_as_vassal,
+        exec_as_emperor=settings.exec_as_emperor,
+        hook_timeout=settings.emperor_hook_timeout,
+        on_demand_exec=settings.emperor_on_demand_exec,
+        listen=settings.listen,
+        chmod_socket=settings.chmod_socket,
+        chown_socket=settings.chown_socket,
+    )
+
+
+def make_monitors(settings: Settings) -> Mapping[str, MakeMonitor]:
+    """One monitor for each ``--emperor``, by the text as typed.
+
+    Raises :class:`~emperor_trio.errors.UsageError` for an unknown scheme, a missing driver or the same monitor twice.
+    """
+    monitors: dict[str, MakeMonitor] = {}
+    for name in settings.emperor:
+        if name in monitors:
+            raise UsageError(f"--emperor {name}: given twice; one monitor a source is enough")
+        monitors[name] = _monitor_maker(name, settings)
+    if not monitors:
+        raise UsageError("there is nothing to watch: give --emperor FOLDER, a pattern or SCHEME://…; see --help")
+    return monitors
+
+
+def _monitor_maker(name: str, settings: Settings) -> MakeMonitor:
+    extra = frozenset(settings.emperor_extra_extension)
+    found = find_monitor(name, extra)
+
+    def make(doorbell: Doorbell, publish: Callable[[events.Event], None]) -> Monitor:
+        context = MonitorContext(
+            name=name,
+            argument=found.argument,
+            publish=publish,
+            doorbell=doorbell,
+            frequency=settings.emperor_freq,
+            nofollow=settings.emperor_nofollow,
+            extra_extensions=extra,
+            magic_exec=settings.emperor_magic_exec,
+            tyrant=settings.emperor_tyrant,
+            tyrant_nofollow=settings.emperor_tyrant_nofollow,
+            on_demand_extension=settings.emperor_on_demand_extension,
+            on_demand_directory=settings.emperor_on_demand_directory,
+            on_demand_exec=settings.emperor_on_demand_exec,
+        )
+        return found.factory(context)
+
+    return make
+
+
+def make_emperor(
+    settings: Settings,
+    *,
+    reap: Literal["pidfd", "sigchld"] = "pidfd",
+    mercy: float = DEFAULT_MERCY,
+    descriptor_limit: int | None = None,
+) -> Emperor:
+    """An emperor over real monitors and real processes, ready for ``await nursery.start(emperor.run)``.
+
+    Inside your own program keep ``reap="pidfd"``: no signal handler is installed and none of your children is touched.
+    Raises :class:`~emperor_trio.errors.UsageError`.
+    """
+    spawner = SystemSpawner(make_launch_policy(settings, descriptor_limit), reap=reap)
+    return Emperor(make_monitors(settings), spawner, make_policy(settings), services=[spawner.run], mercy=mercy)
+
+
+def main(settings: Settings) -> int:
+    """Run the daemon until it is told to stop; its exit code. Wrong settings raise UsageError before any start."""
+    daemon.prepare(settings)
+    previous_limit = raise_descriptor_limit()
+    emperor = make_emperor(settings, reap="sigchld", mercy=settings.reload_mercy, descriptor_limit=previous_limit)
+    with daemon.pid_files(settings):
+        if settings.emperor_stats is not None:
+            stats = StatsOutlet(
+                settings.emperor_stats,
+                emperor.statistics,
+                http=settings.stats_http,
+                tyrant=settings.emperor_tyrant,
+                mode=settings.chmod_socket,
+            )
+            stats.open()
+            emperor.add_outlet("statistics", stats)
+        daemon.drop_privileges(settings)
+        with emperor.subscribe() as log:
+            level = events.Level[settings.log_level.upper()]
+            emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)
+            _announce(emperor, settings)
+            trio.run(_reign, emperor)
+    return EXIT_FAILED if emperor.left_behind else EXIT_STOPPED
+
+
+def _announce(emperor: Emperor, settings: Settings) -> None:
+    emperor.publish(events.EmperorStarted(os.getpid(), version("emperor-trio"), settings.emperor))
+    if settings.ignored:
+        names = ", ".join(f"--{name}" for name in settings.ignored)
+        emperor.publish(events.Notice(f"options of uWSGI that mean nothing to an emperor, ignored: {names}"))
+
+
+async def _reign(emperor: Emperor) -> None:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_obey, emperor)
+        await emperor.run()
+        nursery.cancel_scope.cancel()
+
+
+async def _obey(emperor: Emperor, task_status: trio.TaskStatus[None]) -> None:
+    """The signals of uWSGI's emperor."""
+    ends = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+    commands = {
+        signal.SIGHUP: partial(emperor.command, Command.RELOAD_ALL),
+        signal.SIGUSR1: partial(emperor.command, Command.LOG_STATUS),
+        signal.SIGURG: partial(emperor.command, Command.FORGIVE_ALL),
+    }
+    with trio.open_signal_receiver(*ends, *commands, signal.SIGWINCH) as received:
+        task_status.started()
+        async for number in received:
+            if number in ends:
+                emperor.stop(signal.Signals(number).name)
+            elif number == signal.SIGWINCH:
+                emperor.scan()
+            else:
+                await commands[signal.Signals(number)]()

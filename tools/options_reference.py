@@ -77,9 +77,9 @@ def _theirs() -> Iterator[str]:
         yield f"| {' '.join(names)} | {reason} |"
     kinds = [option.kind for option in uwsgi_options().values()]
     yield ""
-    yield f"{kinds.count(OURS)} of uWSGI's names are taken over. The {kinds.count(IGNORED)} that this page does not name mean"
-    yield "nothing to an emperor: they are ignored, with one warning at the start that names those that were given. What"
-    yield "uWSGI doesn't know either is a mistake, and the answer has the nearest name."
+    yield f"{kinds.count(OURS)} of uWSGI's names are taken over. The other {kinds.count(IGNORED)}, which this page does"
+    yield "not name, mean nothing to an emperor: they are ignored, with one warning. What uWSGI doesn't know"
+    yield "either is a mistake, and the answer has the nearest name."
 
 
 if __name__ == "__main__":

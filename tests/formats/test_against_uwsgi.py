@@ -113,7 +113,7 @@ def by_uwsgi(*arguments: str) -> list[tuple[str, str]]:
 def by_us(*options: tuple[str, str]) -> list[tuple[str, str | None]]:
     configuration = Configuration(lambda: Magic().of_process("x"), os.environ)
     for key, value in options:
-        configuration.add(Item(key, value, "command line"))
+        configuration.add(Item(key, value, ""))
     configuration.finish()
     return [(entry.item.key, configuration.expand(entry)) for entry in configuration.entries]
 

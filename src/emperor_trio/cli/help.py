@@ -30,6 +30,7 @@ _OUTRO = (
 
 _INDENT = 2
 _COLUMN = 30
+_NARROWEST = 60
 _WIDEST = 100
 
 
@@ -38,11 +39,19 @@ def help_text(width: int, colour: bool, word: str | None = None, commands: Mappi
 
     ``commands`` are the words that may stand in place of options, with what they do.
     """
-    width = max(40, min(width, _WIDEST))
+    width = max(_NARROWEST, min(width, _WIDEST))
     paint = _Paint(colour)
     if word is not None:
         return "\n".join(_chapters(width, paint, word)).lstrip("\n")
-    lines = [paint.bold("Usage: ") + USAGE, "", *textwrap.wrap(_INTRODUCTION, width), "", paint.bold("Examples")]
+    usage = textwrap.wrap(USAGE, width - 7, subsequent_indent=" " * 7)
+    lines = [
+        paint.bold("Usage: ") + usage[0],
+        *usage[1:],
+        "",
+        *textwrap.wrap(_INTRODUCTION, width),
+        "",
+        paint.bold("Examples"),
+    ]
     lines += _table(_EXAMPLES, 6, width, paint)
     if commands:
         lines += ["", paint.bold("Commands")]

@@ -89,9 +89,9 @@ def _settle(configuration: Configuration) -> tuple[Settings, Origins]:
             elif key in NAMES or (foreign and foreign.kind == IGNORED):
                 ignored.append(key)
             elif foreign:
-                raise UsageError(f"{_shown(entry)}: {REASONS[foreign.kind]}")
+                raise UsageError(f"{entry.item}: {REASONS[foreign.kind]}")
             elif key not in named:
-                raise UsageError(f"{_shown(entry)}: {unknown_option(key)}")
+                raise UsageError(f"{entry.item}: {unknown_option(key)}")
         except UsageError as error:
             wrong.append(str(error))
     try:
@@ -105,28 +105,19 @@ def _settle(configuration: Configuration) -> tuple[Settings, Origins]:
 
 def _given(option: Option, entry: Entry, configuration: Configuration) -> Given:
     if option.group is Group.SHOW:
-        raise UsageError(f"{_shown(entry)}: this belongs on the command line")
+        raise UsageError(f"{entry.item}: this belongs on the command line")
     value = configuration.expand(entry)
     missing = _UNRESOLVED.search(value or "")
     if missing and not option.kind.verbatim and not _SCHEME.match(value or ""):
-        raise UsageError(
-            f"{_shown(entry)}: {missing[1]} is not set; set it, or give a default: $({missing[1]}:-DEFAULT)"
-        )
+        raise UsageError(f"{entry.item}: {missing[1]} is not set; set it, or give a default: $({missing[1]}:-DEFAULT)")
     return Given(option, value, entry.item.place)
 
 
 def _check_placeholder(entry: Entry) -> None:
     if entry.item.key in NAMES or entry.item.key in uwsgi_options():
-        raise UsageError(f"{_shown(entry)}: an option's name can't be a placeholder; choose another")
+        raise UsageError(f"{entry.item}: an option's name can't be a placeholder; choose another")
 
 
 def _is_request_log_format(entry: Entry) -> bool:
     """uWSGI's own ``log-format`` is about requests, of which an emperor has none; it is full of ``%``, ours never."""
     return entry.item.key == "log-format" and "%" in (entry.item.value or "")
-
-
-def _shown(entry: Entry) -> str:
-    item = entry.item
-    if item.place == COMMAND_LINE:
-        return f"--{item.key}" + ("" if item.value is None else f" {item.value}")
-    return f"{item.place}: {item.key}" + (f" = {item.value}" if item.value else "")

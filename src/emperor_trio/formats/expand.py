@@ -52,9 +52,9 @@ class Expander:
         try:
             return self._expand(item.value, entry.magic)
         except UsageError as error:
-            raise UsageError(f"{item.place}: {item.key} = {_shortened(item.value)}: {error}") from None
+            raise UsageError(f"{item}: {error}") from None
         except RecursionError:
-            raise UsageError(f"{item.place}: {item.key}: nested too deeply") from None
+            raise UsageError(f"{item}: nested too deeply") from None
 
     def _expand(self, text: str, magic: Magic | None) -> str:
         closing = _parentheses(text)
@@ -179,7 +179,3 @@ def _parentheses(text: str) -> dict[int, int]:
         elif opened:
             closing[opened.pop()] = found.start()
     return closing
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= 200 else f"{value[:200]}…"

@@ -7,18 +7,29 @@ from dataclasses import dataclass
 
 from emperor_trio.errors import UsageError
 
+_LONGEST_SHOWN = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """One key of a config and its value, as text and before any ``%n`` or ``%(key)`` in it is replaced.
 
     ``value`` is ``None`` only on the command line, where an option came without one. ``place`` says where it stands:
-    a file, with the line where the format has lines.
+    a file, with the line where the format has lines; it is empty on the command line.
     """
 
     key: str
     value: str | None
     place: str
+
+    def __str__(self) -> str:
+        """As it was written, for errors; what is very long is cut off."""
+        value = self.value or ""
+        if len(value) > _LONGEST_SHOWN:
+            value = f"{value[:_LONGEST_SHOWN]}…"
+        if not self.place:
+            return f"--{self.key} {value}".rstrip()
+        return f"{self.place}: {self.key} = {value}".rstrip()
 
 
 Reader = Callable[[bytes, str, str | None], list[Item] | None]

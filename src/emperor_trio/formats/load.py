@@ -84,7 +84,7 @@ class Configuration:
         entry = Entry(item, magic)
         if is_logic(item.key):
             raise UsageError(
-                f"{item.place}: {item.key}: conditions, loops and other logic are not supported in configs;"
+                f"{item}: conditions, loops and other logic are not supported in configs;"
                 " write out what they would come to, or generate the file"
             )
         if item.key in LOADING_KEYS and item.key != "inherit":
@@ -112,7 +112,7 @@ class Configuration:
     def _set(self, item: Item, magic: Magic | None) -> None:
         name, equals, value = (item.value or "").partition("=")
         if not name.strip() or not equals or name in SETTING_KEYS:
-            raise UsageError(f"{item.place}: {item.key} = {item.value or ''}: expected NAME=VALUE")
+            raise UsageError(f"{item}: expected NAME=VALUE")
         made = Item(name, value, item.place)
         if SETTING_KEYS[item.key]:
             self.placeholders.add(name)
@@ -127,7 +127,7 @@ class Configuration:
         path, section = _split(named)
         if section is not None:
             path = path or current or ""
-        where = f"{item.place}: {item.key} = {named}"
+        where = str(Item(item.key, named, item.place))
         if not path:
             raise UsageError(f"{where}: expected a file")
         if _SCHEME.match(path):

@@ -14,7 +14,7 @@ from emperor_trio.settings.values import Unreadable
 if TYPE_CHECKING:
     from cattrs import Converter
 
-COMMAND_LINE = "command line"
+COMMAND_LINE = ""
 """The place of what was given on the command line."""
 
 
@@ -22,7 +22,7 @@ COMMAND_LINE = "command line"
 class Given:
     """One option as it was given: its value as text (``None`` where it was given without one), and where that stands.
 
-    ``place`` is ``command line``, or a file with its line or key.
+    ``place`` is a file with its line, where the format has lines, or :data:`COMMAND_LINE`.
     """
 
     option: Option
@@ -31,8 +31,8 @@ class Given:
 
     def __str__(self) -> str:
         if self.place == COMMAND_LINE:
-            return f"--{self.option.name}" if self.value is None else f"--{self.option.name} {self.value}"
-        return f"{self.place}: {self.option.name}" + ("" if self.value is None else f" = {self.value}")
+            return f"--{self.option.name} {self.value or ''}".rstrip()
+        return f"{self.place}: {self.option.name} = {self.value or ''}".rstrip()
 
 
 Origins = Mapping[str, tuple[Given, ...]]

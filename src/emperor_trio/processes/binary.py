@@ -17,18 +17,20 @@ def find_binary(policy: LaunchPolicy) -> tuple[str, ...] | None:
     """The path of uWSGI, and options of its own: ``--binary-path``, else PATH, else beside the running Python.
 
     ``None`` where there is none, and where ``--emperor-wrapper`` stands in its place. Raises
-    :class:`~emperor_trio.errors.SpawnError` where ``--binary-path`` names no program.
+    :class:`~emperor_trio.errors.SpawnError` where ``--binary-path`` names no program, and nothing could stand in for it.
     """
     if policy.wrapper is not None:
         return None
     path = policy.environment.get("PATH")
     if policy.binary is not None:
         named = shutil.which(policy.binary, path=path)
+        if named is None and (policy.wrapper_override or policy.wrapper_fallback):
+            return None
         if named is None:
             raise SpawnError(f"--binary-path {policy.binary}: there is no such program, or it is not executable")
-        return _with_options(named, path)
+        return _with_options(os.path.abspath(named), path)
     found = shutil.which("uwsgi", path=path) or shutil.which(str(Path(sys.executable).parent / "uwsgi"))
-    return _with_options(found, path) if found is not None else None
+    return _with_options(os.path.abspath(found), path) if found is not None else None
 
 
 def _with_options(program: str, path: str | None) -> tuple[str, ...]:

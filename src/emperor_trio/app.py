@@ -162,11 +162,11 @@ def main(settings: Settings) -> int:
             )
             stats.open()
             emperor.add_outlet("statistics", stats)
-        daemon.drop_privileges(settings)
         with emperor.subscribe() as log:
             level = events.Level[settings.log_level.upper()]
             emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)
-            _announce(emperor, settings)
+            _announce(emperor, settings)  # reads the package's metadata, which may be closed to the user we become
+            daemon.drop_privileges(settings)
             trio.run(_reign, emperor)
     return EXIT_FAILED if emperor.left_behind else EXIT_STOPPED
 

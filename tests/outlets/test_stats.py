@@ -124,7 +124,7 @@ async def test_a_vassal_in_uwsgis_keys_order_and_units() -> None:
         {
             "id": "bad.ini",
             "throttle_level": 1500,
-            "attempt": 2,
+            "attempt": 1,
             "first_attempt": 1_700_000_000,
             "last_attempt": 1_700_000_001,
         }

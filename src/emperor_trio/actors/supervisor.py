@@ -353,6 +353,7 @@ def _name(message: Message) -> str:
 def _describe(actor: VassalActor, epoch: float) -> VassalStatistics:
     state, vassal = actor.state, actor.vassal
     spec = actor.desired.spec or state.spec
+    made_from = state.spec or spec
 
     def wall(moment: float) -> float:
         return epoch + moment if moment else 0.0
@@ -378,6 +379,6 @@ def _describe(actor: VassalActor, epoch: float) -> VassalStatistics:
         cursed_at=wall(state.cursed_at),
         reloads=state.reloads,
         on_demand=state.address or (spec.socket if spec and state.phase is not Phase.GONE else None),
-        owner=spec.owner if spec else None,
+        owner=made_from.owner if made_from else None,
         reason=state.reason,
     )

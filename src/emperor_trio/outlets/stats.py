@@ -100,11 +100,14 @@ def vassal_entry(vassal: VassalStatistics, emperor: Owner) -> dict[str, object]:
 
 
 def blacklist_entry(entry: BlacklistStatistics) -> dict[str, object]:
-    """One blacklisted vassal; ``throttle_level`` is the delay of its next spawn in milliseconds."""
+    """One blacklisted vassal; ``throttle_level`` is the delay of its next spawn in milliseconds.
+
+    uWSGI counts its attempts from 0: the first death is none yet.
+    """
     return {
         "id": well_formed(entry.vassal.name),
         "throttle_level": int(entry.delay * 1000),
-        "attempt": entry.attempt,
+        "attempt": entry.attempt - 1,
         "first_attempt": int(entry.first_attempt),
         "last_attempt": int(entry.last_attempt),
     }
@@ -188,6 +191,7 @@ class StatsOutlet:
     def open(self) -> Listening:
         """Listen. Raises :class:`~emperor_trio.errors.UsageError` where that is impossible. Idempotent."""
         if self._listening is None:
+            _version()  # remembered from here on: later, the package's metadata may be closed to us
             self._listening = listen_on("--emperor-stats", self._address, self._mode)
         return self._listening
 

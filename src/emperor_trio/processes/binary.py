@@ -17,7 +17,7 @@ def find_binary(policy: LaunchPolicy) -> tuple[str, ...] | None:
     """The path of uWSGI, and options of its own: ``--binary-path``, else PATH, else beside the running Python.
 
     ``None`` where there is none, and where ``--emperor-wrapper`` stands in its place. Raises
-    :class:`~emperor_trio.errors.SpawnError` where ``--binary-path`` names no program, and nothing could stand in for it.
+    :class:`~emperor_trio.errors.SpawnError` where ``--binary-path`` names no program and nothing can stand in for it.
     """
     if policy.wrapper is not None:
         return None

@@ -113,13 +113,10 @@ class _Turn:
         state = self.state
         match SIGNALS.get(byte):
             case Signal.READY:
-                self._set(ready=True, last_ready=self.now, reload_until=NEVER, chunk_sent=False)
-                if state.phase is Phase.STARTING:
-                    self._set(phase=Phase.RUNNING)
-                if not state.ready:
-                    self.effects.append(do.ReportReady())
-                    self.publish(events.VassalReady(self.vassal, state.revision))
+                self._note_ready()
             case Signal.ACCEPTING:
+                if not state.ready:  # uWSGI sends byte 1 once in its life: this one is all that follows a reload
+                    self._note_ready()
                 self._set(accepting=True, last_accepting=self.now)
                 if not state.accepting:
                     self.publish(events.VassalAccepting(self.vassal))
@@ -157,6 +154,15 @@ class _Turn:
         if self.state.reload_until == NEVER:
             # It reloads of its own accord: a reload of ours waits until it is ready again, like any second one.
             self._set(ready=False, accepting=False, reload_until=self.now + self.rules.reload_tolerance)
+
+    def _note_ready(self) -> None:
+        state = self.state
+        self._set(ready=True, last_ready=self.now, reload_until=NEVER, chunk_sent=False)
+        if state.phase is Phase.STARTING:
+            self._set(phase=Phase.RUNNING)
+        if not state.ready:
+            self.effects.append(do.ReportReady())
+            self.publish(events.VassalReady(self.vassal, state.revision))
 
     def _tick(self) -> None:
         state = self.state

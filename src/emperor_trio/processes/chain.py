@@ -149,7 +149,9 @@ def _script(launch: Launch, tools: Tools, emperor: int) -> tuple[str, list[str]]
     lines = _parent_check(use(str(emperor)), "pid" in launch.namespaces)
     if launch.descriptor_limit is not None:
         lines.append(f"ulimit -S -n {use(str(launch.descriptor_limit))}")
-    limit = [tools.timeout, "--foreground", "-k", "1", f"{launch.hook_timeout:g}"]
+    # In the vassal's own process group, so that it is killed with the vassal; and each tied to its parent's life.
+    tied = [tools.setpriv, "--pdeathsig", "KILL", "--"]
+    limit = [*tied, tools.timeout, "--foreground", "-k", "1", f"{launch.hook_timeout:g}", *tied]
     if launch.start_hook is not None:
         lines.append(f"{use.each((*limit, *launch.start_hook))} </dev/null")
     for command in launch.checks:

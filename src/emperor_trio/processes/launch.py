@@ -246,7 +246,10 @@ def owner_of(policy: LaunchPolicy, spec: VassalSpec) -> Owner | None:
 
 
 def _arguments(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec) -> tuple[str, ...]:
-    option = config_option(spec.name, policy.extra_extensions)
+    try:
+        option = config_option(spec.name, policy.extra_extensions)
+    except UnicodeError as error:
+        raise SpawnError(f"its name can't be handed to a process: {error}") from error
     if option is None:
         raise SpawnError(f"{spec.name!r} ends in no config's extension; see --emperor-extra-extension")
     name = argv_name(vassal, spec)

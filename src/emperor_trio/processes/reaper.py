@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
 
 import trio
 
@@ -24,31 +25,40 @@ UNKNOWN = 255
 """The code of a child that somebody else has reaped."""
 
 
-class Reaper(Protocol):
-    """Every child of the launcher is the leader of its session, and is to be watched at once."""
-
-    def watch(self, pid: int, on_exit: OnExit) -> None:
-        """Call back once, in the Trio thread and never from inside this call. Raises OSError where there is no room."""
-        ...
-
-    def watched(self) -> list[int]:
-        """Those that have not ended yet."""
-        ...
-
-    async def run(self, task_status: trio.TaskStatus[None]) -> None: ...
-
-
-class SigchldReaper:
-    """Reaps whatever ends. There must be one only, on the main thread."""
+class Reaper(ABC):
+    """Watches children that lead their own session, as the launcher makes them; each from the moment of its start."""
 
     def __init__(self) -> None:
         self._watched: dict[int, OnExit] = {}
 
     def watch(self, pid: int, on_exit: OnExit) -> None:
+        """Call back once, in the Trio thread and never from inside this call. Raises OSError where there is no room."""
         self._watched[pid] = on_exit
 
-    def watched(self) -> list[int]:
-        return list(self._watched)
+    @abstractmethod
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """Reap, for ever."""
+
+    async def bury(self) -> None:
+        """Kill and reap all that is left. Who hangs in the system for two seconds is left to init."""
+        for pid in self._watched:
+            kill_group(pid)
+        with trio.move_on_after(2):
+            while self._watched:
+                for pid in list(self._watched):
+                    if has_ended(pid):
+                        self._finish(pid)
+                await trio.sleep(0.01)
+
+    def _finish(self, pid: int) -> None:
+        """Its number is its own until it is reaped: only until then may its group be killed."""
+        on_exit = self._watched.pop(pid)
+        kill_group(pid)
+        on_exit(reap(pid))
+
+
+class SigchldReaper(Reaper):
+    """Reaps whatever ends. There must be one only, on the main thread."""
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(signal.SIGCHLD) as signals:
@@ -59,47 +69,43 @@ class SigchldReaper:
 
     async def _sweep(self) -> None:
         count = 0
-        while (pid := _peek()) is not None:
-            on_exit = self._watched.pop(pid, None)
-            if on_exit is not None:
-                kill_group(pid)
-            code = _reap(pid)
-            if on_exit is not None:
-                on_exit(code)
+        while (pid := some_ended()) is not None:
+            if pid in self._watched:
+                self._finish(pid)
+            else:
+                reap(pid)
             count += 1
             if count % BATCH == 0:
                 await trio.lowlevel.checkpoint()
 
 
-class PidfdReaper:
+class PidfdReaper(Reaper):
     """Reaps only what it watches, with one descriptor each."""
 
     def __init__(self, poller: Poller) -> None:
+        super().__init__()
         self._poller = poller
-        self._watched: dict[int, int] = {}
+        self._pidfds: dict[int, int] = {}
 
     def watch(self, pid: int, on_exit: OnExit) -> None:
         pidfd = os.pidfd_open(pid)
         try:
-            self._poller.watch(pidfd, lambda: self._ended(pid, on_exit))
+            self._poller.watch(pidfd, partial(self._finish, pid))
         except OSError:
             os.close(pidfd)
             raise
-        self._watched[pid] = pidfd
-
-    def watched(self) -> list[int]:
-        return list(self._watched)
+        self._pidfds[pid] = pidfd
+        super().watch(pid, on_exit)
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         task_status.started()
         await trio.sleep_forever()
 
-    def _ended(self, pid: int, on_exit: OnExit) -> None:
-        pidfd = self._watched.pop(pid)
+    def _finish(self, pid: int) -> None:
+        pidfd = self._pidfds.pop(pid)
         self._poller.forget(pidfd)
-        kill_group(pid)
         os.close(pidfd)
-        on_exit(_reap(pid))
+        super()._finish(pid)
 
 
 def kill_group(pid: int) -> None:
@@ -111,37 +117,29 @@ def kill_group(pid: int) -> None:
 def kill_and_reap(pid: int) -> None:
     """Get rid of a child whose launch did not work out. Waits for its death, which follows at once."""
     kill_group(pid)
-    _reap(pid)
+    reap(pid)
 
 
-async def bury(pids: list[int]) -> None:
-    """Kill these groups and reap their leaders; who hangs in the system for two seconds is left to init."""
-    for pid in pids:
-        kill_group(pid)
-    with trio.move_on_after(2):
-        for pid in pids:
-            while _is_running(pid):  # noqa: ASYNC110 - nobody is left to set an event
-                await trio.sleep(0.01)
-
-
-def _is_running(pid: int) -> bool:
+def reap(pid: int) -> int:
+    """The exit code of a child that has ended, or is about to."""
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] == 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except ChildProcessError:
-        return False
+        return UNKNOWN
 
 
-def _peek() -> int | None:
-    """Some child that has ended, left unreaped: its number can't be given to another process yet."""
+def has_ended(pid: int) -> bool:
+    """Whether a child has ended; it is not reaped by this."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def some_ended() -> int | None:
+    """Some child that has ended, not reaped yet: nobody else can have its number until then."""
     try:
         ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return None
     return ended.si_pid if ended is not None else None
-
-
-def _reap(pid: int) -> int:
-    try:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    except ChildProcessError:
-        return UNKNOWN

@@ -23,7 +23,7 @@ from emperor_trio.processes.launch import LaunchPolicy, Pipes, owner_of, plan, p
 from emperor_trio.processes.launcher import Launcher, on_main_thread, refusal
 from emperor_trio.processes.poller import Poller
 from emperor_trio.processes.process import ConfigPipe, VassalProcess
-from emperor_trio.processes.reaper import PidfdReaper, Reaper, SigchldReaper, bury
+from emperor_trio.processes.reaper import PidfdReaper, Reaper, SigchldReaper
 from emperor_trio.processes.sockets import SystemListener, parse_address
 
 
@@ -60,7 +60,7 @@ class SystemSpawner:
         finally:
             self._running = False
             with trio.CancelScope(shield=True):
-                await bury(self._reaper.watched())
+                await self._reaper.bury()
             self._poller.close()
             self._launcher.close()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,12 @@ from tests.support.vassal import Report, build_vassal
 
 
 @pytest.fixture(scope="session")
-def vassal_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The test vassal, where every user can execute it (pytest's own folders are closed to other users)."""
-    folder = tmp_path_factory.mktemp("vassal")
-    for parent in [folder, *folder.parents]:
-        if parent.name.startswith(("pytest-", "vassal")):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    return build_vassal(folder)
+def vassal_binary() -> Iterator[Path]:
+    """The test vassal, where every user can execute it: pytest's own folders are closed to others at each start."""
+    with tempfile.TemporaryDirectory(prefix="vassal-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield build_vassal(folder)
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ static struct behaviour {
 	long ready_after, accepting_after, loyal_after, heartbeat, heartbeats, reinforce_after, leave_after;
 	long send, send_after, close_after, exit_after, exit_code, stop_after, stop_code;
 	long reload_after, reload, request_config, ignore_stop, ignore_eof, ignore_signals, serve, leave_after_serve, workers;
+	long brief;
 	char report[PATH_MAX];
 } b;
 
@@ -71,6 +72,7 @@ static const struct key { const char *name; size_t offset; } keys[] = {
 	KEY(serve),            /* answer so many connections on descriptor 0, the first one makes loyal */
 	KEY(leave_after_serve),/* byte 22 after the last of them */
 	KEY(workers),          /* children that sleep for ever */
+	KEY(brief),            /* report neither the config nor all that the start is about: where time is measured */
 #undef KEY
 };
 
@@ -214,7 +216,7 @@ static void put_status(void) {
 }
 
 static void report_start(char **argv, char **environment) {
-	if (!b.report[0])
+	if (!b.report[0] || b.brief)
 		return;
 	gid_t groups[256];
 	char cwd[PATH_MAX] = "";
@@ -368,6 +370,8 @@ static void load_config(void) {
 	size_t kept = size < sizeof copy ? size : sizeof copy;
 	memcpy(copy, config, kept);
 	parse_config(section);
+	if (b.brief)
+		return;
 	begin("config");
 	put(",\"size\":%zu,\"text\":", size);
 	put_string(copy, kept);

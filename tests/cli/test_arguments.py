@@ -47,11 +47,7 @@ def test_parse(line: str, expected: list[tuple[str | None, str | None]] | None) 
         with pytest.raises(UsageError, match="ambiguous"):
             parse_arguments(line.split())
     else:
-        letters = {"workers": "processes"}  # two names of one letter
-        parsed = [
-            (letters.get(argument.name or "", argument.name), argument.value)
-            for argument in parse_arguments(line.split())
-        ]
+        parsed = [(argument.name, argument.value) for argument in parse_arguments(line.split())]
         assert parsed == expected
 
 

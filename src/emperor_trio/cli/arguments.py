@@ -116,5 +116,9 @@ def _arity(name: str) -> str:
 
 
 def _names_of_letters() -> dict[str, str]:
-    theirs = {option.short: option.name for option in uwsgi_options().values() if option.short}
-    return {**theirs, **{option.short: option.name for option in OPTIONS if option.short}}
+    """Of several names with one letter it is the first; ours go before all others."""
+    names = {option.short: option.name for option in OPTIONS if option.short}
+    for option in uwsgi_options().values():
+        if option.short:
+            names.setdefault(option.short, option.name)
+    return names

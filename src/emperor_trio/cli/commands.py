@@ -32,13 +32,13 @@ def _help(words: Sequence[str]) -> int:
     text = help_text(width, colour, word, {name: command.help for name, command in COMMANDS.items()})
     if not text:
         raise UsageError(f"no option has to do with {word!r}; see --help for all there are")
-    print(text)
+    _print(text)
     return 0
 
 
 def _version(words: Sequence[str]) -> int:
     _no_words("version", words)
-    print(f"emperor-trio {version()}")
+    _print(f"emperor-trio {version()}")
     return 0
 
 
@@ -49,7 +49,7 @@ def _monitors(words: Sequence[str]) -> int:
     entries = sorted(entry_points(group=MONITORS), key=lambda entry: entry.name)
     column = max((len(entry.name) for entry in entries), default=0) + len("://  ")
     for entry in entries:
-        print(f"{entry.name}://".ljust(column) + _state(entry))
+        _print(f"{entry.name}://".ljust(column) + _state(entry))
     return 0
 
 
@@ -57,8 +57,12 @@ def _state(entry: EntryPoint) -> str:
     """Whether a monitor can be loaded. A broken one costs only its own line."""
     try:
         entry.load()
+    except ModuleNotFoundError as error:
+        extras = (entry.dist.metadata.get_all("Provides-Extra") if entry.dist else None) or []
+        hint = f": pip install '{entry.dist.name}[{entry.name}]'" if entry.dist and entry.name in extras else ""
+        return f"not installed, needs {error.name}{hint}"
     except Exception as error:
-        return f"not installed: {error}"
+        return f"broken: {error}"
     return "installed"
 
 
@@ -67,6 +71,12 @@ def version() -> str:
     from importlib.metadata import version as of_distribution  # takes a third of the time that a whole start takes
 
     return of_distribution("emperor-trio")
+
+
+def _print(text: str) -> None:
+    """To stdout, with a question mark for each character that its encoding lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
 
 
 def _no_words(command: str, words: Sequence[str]) -> None:

@@ -91,7 +91,7 @@ def _settle(configuration: Configuration) -> tuple[Settings, Origins]:
             elif foreign:
                 raise UsageError(f"{entry.item}: {REASONS[foreign.kind]}")
             elif key not in named:
-                raise UsageError(f"{entry.item}: {unknown_option(key)}")
+                raise UsageError(f"{entry.item}: {unknown_option(key)} (and no %({key}) uses it as a placeholder)")
         except UsageError as error:
             wrong.append(str(error))
     try:

@@ -115,7 +115,9 @@ class _Turn:
             case Signal.READY:
                 self._note_ready()
             case Signal.ACCEPTING:
-                if not state.ready:  # uWSGI sends byte 1 once in its life: this one is all that follows a reload
+                # uWSGI sends byte 1 once in its life: byte 5 is all that follows a reload. It sends one for a worker that
+                # was replaced, too, which says nothing of a reload whose config was not even asked for.
+                if not state.ready and not state.chunk_sent:
                     self._note_ready()
                 self._set(accepting=True, last_accepting=self.now)
                 if not state.accepting:
@@ -207,7 +209,7 @@ class _Turn:
         self.effects.append(do.Arm())
 
     def _queue(self) -> None:
-        if self.state.phase is Phase.WAITING:
+        if self.state.phase is Phase.WAITING and self.state.address is not None:
             self.effects.append(do.Disarm())
         self._set(phase=Phase.QUEUED, asked=self.state.asked + 1)
         self.effects.append(do.AskLeave(self.state.asked))

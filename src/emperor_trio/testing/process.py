@@ -22,8 +22,8 @@ SIGKILL = 9
 class Behaviour:
     """What a fake process does by itself. Times in seconds; ``None`` is never.
 
-    ``ready`` counts from the spawn or the order to reload, ``accepting`` and ``loyal`` from ``ready``, ``dies`` (with
-    ``code``) from the spawn, ``stops`` from the order to stop. One that does not ``obey`` ignores orders to reload; one
+    ``ready`` counts from the spawn (then byte 1 is sent) or from the order to reload (then byte 5), ``accepting`` and
+    ``loyal`` from ``ready``, ``dies`` (with ``code``) from the spawn, ``stops`` from the order to stop. One that does not ``obey`` ignores orders to reload; one
     that does not ``read`` leaves its config in the pipe. ``killable`` is false for one that hangs in the kernel.
     """
 
@@ -211,8 +211,11 @@ class FakeProcess:
     def _be_ready(self) -> None:
         if isinstance(self.listener, FakeListener):
             self.listener.accept_all()
-        self.say(Signal.READY)
-        self._later(self.behaviour.accepting, lambda: self.say(Signal.ACCEPTING))
+        if self._round:
+            self.say(Signal.ACCEPTING)  # as uWSGI, which sends byte 1 once in its life
+        else:
+            self.say(Signal.READY)
+            self._later(self.behaviour.accepting, lambda: self.say(Signal.ACCEPTING))
         self._later(self.behaviour.loyal, lambda: self.say(Signal.LOYAL))
 
     def _later(self, delay: float | None, action: Callable[[], None]) -> None:

@@ -115,8 +115,8 @@ class _Turn:
             case Signal.READY:
                 self._note_ready()
             case Signal.ACCEPTING:
-                # uWSGI sends byte 1 once in its life: byte 5 is all that follows a reload. It sends one for a worker that
-                # was replaced, too, which says nothing of a reload whose config was not even asked for.
+                # uWSGI sends byte 1 once in its life: byte 5 is all that follows a reload. It sends one for a worker
+                # that was replaced, too, which says nothing of a reload whose config was not even asked for.
                 if not state.ready and not state.chunk_sent:
                     self._note_ready()
                 self._set(accepting=True, last_accepting=self.now)

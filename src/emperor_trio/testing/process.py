@@ -23,8 +23,9 @@ class Behaviour:
     """What a fake process does by itself. Times in seconds; ``None`` is never.
 
     ``ready`` counts from the spawn (then byte 1 is sent) or from the order to reload (then byte 5), ``accepting`` and
-    ``loyal`` from ``ready``, ``dies`` (with ``code``) from the spawn, ``stops`` from the order to stop. One that does not ``obey`` ignores orders to reload; one
-    that does not ``read`` leaves its config in the pipe. ``killable`` is false for one that hangs in the kernel.
+    ``loyal`` from ``ready``, ``dies`` (with ``code``) from the spawn, ``stops`` from the order to stop. One that does
+    not ``obey`` ignores orders to reload; one that does not ``read`` leaves its config in the pipe. ``killable`` is
+    false for one that hangs in the kernel.
     """
 
     ready: float | None = 0.0

@@ -1,0 +1,34 @@
+"""Who is compared: how each emperor is started over a folder of vassals. Knows nothing about measuring."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+BESIDE_PYTHON = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One emperor. ``program`` is looked up in PATH; ``options`` go before the folder and the vassals' program."""
+
+    name: str
+    program: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def installed(self) -> bool:
+        return shutil.which(self.program) is not None
+
+    def command(self, folder: Path, vassal: Path) -> list[str]:
+        """The words that start it, in the foreground, with its own defaults for everything else."""
+        return [self.program, *self.options, "--emperor", str(folder), "--binary-path", str(vassal)]
+
+
+OURS = Peer("emperor-trio", str(BESIDE_PYTHON / "emperor-trio"))
+UWSGI = Peer("uwsgi", "uwsgi-core")
+PYUWSGI = Peer("pyuwsgi", str(BESIDE_PYTHON / "uwsgi"))
+
+PEERS = {peer.name: peer for peer in (OURS, UWSGI, PYUWSGI)}

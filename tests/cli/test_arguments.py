@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emperor_trio.cli.arguments import Argument, parse_arguments
@@ -71,6 +71,7 @@ def test_errors(line: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.one_of(st.text(max_size=8), st.sampled_from(["--", "-", "--emperor", "-Ml", "--=", "--e", "-C="]))))
 def test_no_words_raise_anything_else(words: list[str]) -> None:
     with contextlib.suppress(UsageError):

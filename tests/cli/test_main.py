@@ -319,6 +319,13 @@ def test_help_and_mistakes_need_no_trio() -> None:
     assert python("-c", code).stdout.splitlines()[-1] == "False"
 
 
+def test_a_config_from_standard_input() -> None:
+    code = "from emperor_trio.cli.main import main; raise SystemExit(main(['--ini', '-']))"
+    text = "[uwsgi]\nemperor-freq = %o\n"
+    ran = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr[:43]) == (2, "emperor-trio: -:2: emperor-freq = -: expect")
+
+
 def test_help_on_a_terminal_without_unicode() -> None:
     code = "from emperor_trio.cli.main import main; main(['--help'])"
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}

@@ -149,3 +149,10 @@ def test_facts_of_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert letters["u"] == str(os.getuid())
     assert letters["["] == "\033"
     assert int(letters["T"]) // 1_000_000 == int(letters["t"])
+
+
+def test_users_and_groups_without_a_name_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 2**31)
+    monkeypatch.setattr(os, "getgid", lambda: 2**31 + 1)
+    letters = Magic().of_process("x").letters
+    assert (letters["U"], letters["G"]) == (str(2**31), str(2**31 + 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emperor_trio.errors import UsageError
@@ -34,6 +34,7 @@ GARBAGE = st.one_of(
 
 
 @pytest.mark.parametrize("reader", [read_ini, read_yaml, read_json, read_toml, read_xml])
+@settings(deadline=None)  # the machine may be busy
 @given(data=GARBAGE, section=st.sampled_from([None, "uwsgi", "a"]))
 def test_readers_raise_nothing_else(reader: Reader, data: bytes, section: str | None) -> None:
     with contextlib.suppress(UsageError):
@@ -50,6 +51,7 @@ PLACEHOLDERS = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(a=PLACEHOLDERS, b=PLACEHOLDERS, c=PLACEHOLDERS)
 def test_expanding_raises_nothing_else(a: str, b: str, c: str) -> None:
     def read_file(name: str) -> str:

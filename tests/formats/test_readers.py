@@ -153,6 +153,7 @@ def test_another_section(reader: Reader) -> None:
         (read_json, '{"uwsgi": {"a": {"b": 1}}}', ["a.conf: a: a text, a number"]),
         (read_toml, "a = \n", ["a.conf: not toml", "line 1"]),
         (read_toml, "[uwsgi]\na = 1\n", ["[uwsgi] is a table", "a.conf:uwsgi"]),
+        (read_toml, "uwsgi = 1\n", ["uwsgi must be a table"]),
         (read_toml, "a = 2020-01-01\n", ["a.conf: a: a text, a number"]),
         (read_xml, "<uwsgi><a></uwsgi>", ["a.conf:1", "not xml"]),
         (read_xml, "<!DOCTYPE x [<!ENTITY y 'z'>]><uwsgi/>", ["a.conf:1", "document type"]),
@@ -163,7 +164,7 @@ def test_another_section(reader: Reader) -> None:
 )
 def test_errors_say_where_and_what(reader: Reader, text: str, words: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
-        pairs(reader, text)
+        pairs(reader, text, "uwsgi" if "must be a table" in words[0] else None)
     for word in words:
         assert word in str(caught.value)
 

@@ -8,7 +8,7 @@ import grp
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emperor_trio.errors import UsageError
@@ -16,8 +16,8 @@ from emperor_trio.settings import NAMES, OPTIONS, Given, Option, Priority, Setti
 
 
 def value_of(name: str, *texts: str | None) -> object:
-    settings, _ = settle([Given(NAMES[name], text) for text in texts])
-    return getattr(settings, NAMES[name].attribute)
+    settled, _ = settle([Given(NAMES[name], text) for text in texts])
+    return getattr(settled, NAMES[name].attribute)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,7 @@ def test_known_names_of_this_system() -> None:
     assert value_of("chown-socket", f"{user}:{group}") == f"{user}:{group}"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(option=st.sampled_from([option for option in OPTIONS if option.is_setting]), text=st.text(max_size=20))
 def test_no_text_raises_anything_else(option: Option, text: str) -> None:
     with contextlib.suppress(UsageError):
@@ -158,7 +159,7 @@ def test_priorities_match_as_the_shell_does() -> None:
 
 
 def test_defaults_are_uwsgis() -> None:
-    settings = Settings()
-    assert (settings.emperor_freq, settings.emperor_throttle, settings.emperor_max_throttle) == (3.0, 1000, 180_000)
-    assert (settings.emperor_required_heartbeat, settings.emperor_curse_tolerance) == (30.0, 30.0)
-    assert (settings.reload_mercy, settings.listen) == (30.0, 100)
+    default = Settings()
+    assert (default.emperor_freq, default.emperor_throttle, default.emperor_max_throttle) == (3.0, 1000, 180_000)
+    assert (default.emperor_required_heartbeat, default.emperor_curse_tolerance) == (30.0, 30.0)
+    assert (default.reload_mercy, default.listen) == (30.0, 100)

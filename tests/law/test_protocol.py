@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emperor_trio.law.protocol import SIGNALS, Order, Signal, config_chunk, parse_config_chunk
+from emperor_trio.law.protocol import FLOOD, SIGNALS, Order, Signal, condense, config_chunk, parse_config_chunk
 from emperor_trio.model import MAX_CONFIG
 
 
@@ -25,6 +25,18 @@ def test_signals_are_uwsgis_numbers() -> None:
         30: "REINFORCEMENT",
     }
     assert set(SIGNALS.values()) == set(Signal)
+
+
+def test_signals_are_heard_in_order_without_immediate_repeats() -> None:
+    assert condense(b"") == b""
+    assert condense(b"\x02\x02\x05\x02\x1a\x1a") == b"\x02\x05\x02\x1a"
+
+
+@given(data=st.binary())
+def test_flood_of_signals_is_heard_as_one_of_each(data: bytes) -> None:
+    heard = condense(b"\x02\x05" * FLOOD + data)
+    assert len(heard) == len(set(heard)) <= 256
+    assert set(heard) == {2, 5, *data}
 
 
 def test_chunk_is_115_then_the_size_as_little_endian_then_0_then_the_config() -> None:

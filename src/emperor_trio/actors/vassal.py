@@ -20,7 +20,7 @@ from emperor_trio.errors import SpawnDeferred, SpawnError
 from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
 from emperor_trio.law.lifecycle import step
-from emperor_trio.law.protocol import Order
+from emperor_trio.law.protocol import Order, condense
 from emperor_trio.law.state import Leaving, LifecycleRules, Phase, State
 from emperor_trio.model import Desired, VassalId, VassalSpec
 from emperor_trio.ports import (
@@ -334,10 +334,10 @@ class VassalActor:
 
 
 def _merge(newest: hear.Stimulus, posted: hear.Stimulus) -> hear.Stimulus | None:
-    """A hundred looks are one; of the bytes that wait to be heard, one of each is enough."""
+    """A hundred looks are one, and bytes that wait to be heard are heard together."""
     match newest, posted:
         case hear.Look(), hear.Look():
             return posted
         case hear.Heard(generation, data), hear.Heard(other, more) if generation == other:
-            return hear.Heard(generation, bytes(dict.fromkeys(data + more)))
+            return hear.Heard(generation, condense(data + more))
     return None

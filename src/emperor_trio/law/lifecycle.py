@@ -12,7 +12,7 @@ from dataclasses import replace
 from emperor_trio import events
 from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
-from emperor_trio.law.protocol import SIGNALS, Order, Signal
+from emperor_trio.law.protocol import SIGNALS, Order, Signal, condense
 from emperor_trio.law.state import ALIVE, EXILE_CODE, NEVER, Blame, Leaving, LifecycleRules, Phase, State, socket_key
 from emperor_trio.model import Desired, VassalId, VassalSpec
 
@@ -58,7 +58,7 @@ class _Turn:
             case hear.Leave(number) if phase is Phase.QUEUED and number == self.state.asked:
                 self._take_leave()
             case hear.Heard(generation, data) if self._is_of(generation):
-                for byte in dict.fromkeys(data):
+                for byte in condense(data):
                     self._hear(byte)
             case hear.Lost(generation) if self._is_of(generation) and phase is not Phase.STOPPING:
                 self._curse(Leaving.LOST)

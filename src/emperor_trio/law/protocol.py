@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from itertools import groupby
 
 from emperor_trio.model import MAX_CONFIG
 
@@ -37,6 +38,16 @@ class Signal(IntEnum):
 
 SIGNALS = {int(signal): signal for signal in Signal}
 """Every byte that a vassal may send; any other is unknown and ignored."""
+
+
+FLOOD = 32
+"""More signals than any vassal sends at a time, unless it wants to keep the emperor busy."""
+
+
+def condense(data: bytes) -> bytes:
+    """What a vassal said, in order but without immediate repeats; of a flood, one of each."""
+    short = bytes(byte for byte, _ in groupby(data))
+    return short if len(short) <= FLOOD else bytes(dict.fromkeys(short))
 
 
 def config_chunk(config: bytes) -> bytes:

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from tests.system.differential.scenario import Differs, Observation, scenario
-from tests.system.empire import PATIENCE, EmperorUnderTest
+from tests.system.empire import PATIENCE, EmperorUnderTest, free_port
 
 
 def ask(path: Path) -> int:
@@ -19,12 +19,6 @@ def ask(path: Path) -> int:
         connection.connect(str(path))
         connection.sendall(b"who are you?\n")
         return int(connection.recv(64))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def _wait_waiting(emperor: EmperorUnderTest, name: str, address: str | Path) -> None:

@@ -63,9 +63,12 @@ class Agenda:
     def looked(self, glances: dict[Glance, Outcome], now: float) -> None:
         """Take in what became of glances at what was just created."""
         for glance, outcome in glances.items():
-            if isinstance(outcome, Unfinished) and glance.name not in self.stale:
-                self.unfinished.add(glance.name)
+            if glance.created is None or glance.name not in self.unfinished:
+                continue
+            if isinstance(outcome, Unfinished):
                 self._later[replace(glance, created=None)] = now + PATIENCE
+            else:
+                self.unfinished.discard(glance.name)
 
     def overflow(self) -> None:
         """Events were lost: anything may have happened."""
@@ -138,6 +141,7 @@ class Agenda:
                 self._glances.pop(name, None)
                 self._ledger.vassals.left(name, now)
             case Sign.CREATED:
+                self.unfinished.add(name)
                 self._glances[name] = replace(glance, created=path or join(glance.folder, glance.file))
             case _:
                 self._touch(glance)

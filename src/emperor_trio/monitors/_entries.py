@@ -70,10 +70,12 @@ class Absent:
     """There is no vassal of this name; ``reason`` says what is there instead.
 
     Where not even its folder is there, it is not ``sure`` that the config is gone, and not only out of sight.
+    ``points`` are where a link that leads nowhere may come to lead somewhere.
     """
 
     reason: str = ""
     sure: bool = True
+    points: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def examine(
     try:
         return _examine(entry, status, rules, follow, known, companion)
     except OSError as error:
-        return Absent("a link that leads nowhere") if error.errno in ABSENT else Failed(os.strerror(error.errno or 0))
+        return Failed(os.strerror(error.errno or 0))
 
 
 def _examine(
@@ -155,18 +157,21 @@ def _examine(
     points: tuple[Point, ...] = ()
     status, key = own, _key(own)
     if link and not rules.nofollow:
-        status = os.stat(entry.file, dir_fd=entry.descriptor)
-        key = (*_key(status), status.st_dev, *_key(own))
+        target = _stat_target(entry)
+        if known is not None and target is not None and known.key[:13] == _link_key(own, target):
+            points = known.points
+        else:
+            points = follow()
+            target = _stat_target(entry)  # again: first the watch, then the look
+        if target is None:
+            return Absent("a link that leads nowhere", points=points)
+        status, key = target, _link_key(own, target)
     if not stat.S_ISREG(status.st_mode) and not (link and rules.nofollow):
         return Absent(f"{_name_kind(status.st_mode)}, not a file")
     if rules.socket_extension is not None and companion:
         key += _companion_key(entry, rules.socket_extension)
     if known is not None and known.key == key and not known.racy:
         return known
-    if link and not rules.nofollow:
-        points = follow()
-        status = os.stat(entry.file, dir_fd=entry.descriptor)  # again: first the watch, then the look
-        key = (*_key(status), status.st_dev, *_key(own))
     owner = None
     if rules.tyrant:
         source = own if rules.tyrant_nofollow else status
@@ -192,6 +197,20 @@ def _examine(
 
 def _key(status: os.stat_result) -> tuple[Hashable, ...]:
     return (status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode, status.st_uid, status.st_gid)
+
+
+def _link_key(own: os.stat_result, target: os.stat_result) -> tuple[Hashable, ...]:
+    return (*_key(target), *_key(own), target.st_dev)
+
+
+def _stat_target(entry: Entry) -> os.stat_result | None:
+    """What a link leads to, if anything."""
+    try:
+        return os.stat(entry.file, dir_fd=entry.descriptor)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise
 
 
 def _companion_key(entry: Entry, extension: str) -> tuple[Hashable, ...]:

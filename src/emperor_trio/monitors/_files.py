@@ -14,7 +14,7 @@ import trio
 from emperor_trio.events import MonitorNotice
 from emperor_trio.monitors._agenda import Agenda
 from emperor_trio.monitors._entries import Rules
-from emperor_trio.monitors._inotify import Inbox, open_inbox
+from emperor_trio.monitors._inotify import Inbox, Seen, open_inbox
 from emperor_trio.monitors._ledger import Ledger
 from emperor_trio.monitors._look import MOST_TARGETS, Looker
 from emperor_trio.monitors._patterns import Plan
@@ -81,12 +81,15 @@ class FileMonitor:
         return look
 
     def _take(self, look: Look, *, say_all: bool) -> Told:
-        self._note_events()
+        events = self._note_events()
         now = trio.current_time()
         self._agenda.looked(look.glances, now)
         told = self._ledger.take(look, now, self._agenda.stale, self._agenda.unfinished, say_all=say_all)
+        for event in events:
+            if event.folder in look.watched:  # what it means may be known only now
+                self._agenda.note(event, now)
         if self._inbox is not None:
-            for folder in told.freed:
+            for folder in look.watched.union(told.freed):
                 if not self._ledger.needs(folder):
                     self._inbox.unwatch(folder)
         if look.job.full:
@@ -134,18 +137,19 @@ class FileMonitor:
         else:
             self._agenda.scan_now()
 
-    def _note_events(self) -> None:
+    def _note_events(self) -> list[Seen]:
         if self._inbox is None:
-            return
+            return []
         events = self._inbox.take()
         if events is None:
             self._agenda.overflow()
-            return
+            return []
         now = trio.current_time()
         for event in events:
             self._agenda.note(event, now)
         for folder in self._agenda.lost:
             self._inbox.unwatch(folder)
+        return events
 
     async def _wait(self) -> None:
         """Until something happened, someone rings, or something is due."""

@@ -101,10 +101,9 @@ class Ledger:
         snapshot; ``say_all`` says it in any case.
         """
         told = Told()
-        absent = self._take_folders(look, now, told)
-        for name in absent:
+        for name, absent in self._take_folders(look, now, told).items():
             if name not in stale:
-                self.vassals.lacks(name, now, told)
+                self.vassals.lacks(name, absent, now, told)
         for glance, outcome in _outcomes(look, self.vassals):
             if glance.name in stale:
                 continue
@@ -129,28 +128,28 @@ class Ledger:
 
     # --- folders ---
 
-    def _take_folders(self, look: Look, now: float, told: Told) -> list[str]:
+    def _take_folders(self, look: Look, now: float, told: Told) -> dict[str, Absent]:
         """Take in which folders were there; the names that are believed to be absent."""
         lacking = self._find_lacking(look)
-        absent: list[str] = []
-        for below in lacking.get(None, ()):
-            absent += self.vassals.names_in(below)
-            self._close(below, told)
+        gone = lacking.get(None, [])
+        absent: dict[str, Absent] = {}
         for path, visit in look.visits.items():
             if visit.error:
                 self._take_error(path, visit, told)
                 continue
-            names = [name for name in self.vassals.names_in(path) if visit.lacks(name)] if visit.read else []
-            unexpected = [name for name in names if not self.vassals.is_missing(name)]
-            if self._believes(path, visit, bool(unexpected or lacking.get(path)), now):
-                absent += names
-                for below in lacking.get(path, ()):
-                    absent += self.vassals.names_in(below)
-                    self._close(below, told)
+            names = {name: visit.lacks(name) for name in self.vassals.names_in(path)} if visit.read else {}
+            lacks = {name: found for name, found in names.items() if found is not None}
+            expected = {name: found for name, found in lacks.items() if not self.vassals.is_expected(name)}
+            if self._believes(path, visit, len(expected) < len(lacks) or path in lacking, now):
+                absent |= lacks
+                gone += lacking.get(path, ())
             else:
-                absent += [name for name in names if self.vassals.is_missing(name)]
+                absent |= expected
             if visit.read:
                 self._take_folder(path, visit, told)
+        for path in gone:
+            absent |= dict.fromkeys(self.vassals.names_in(path), Absent())
+            self._close(path, told)
         for place in look.job.places:
             if place == self.base:
                 self._take_base(look, told)
@@ -225,9 +224,9 @@ class Ledger:
 
 
 def _outcomes(look: Look, vassals: Vassals) -> Iterator[tuple[Glance, Outcome]]:
-    """What there is to settle: what was found in folders and differs, and every glance."""
+    """What there is to settle, but for names that are gone: what was found in folders and differs, and every glance."""
     for path, visit in look.visits.items():
         for name, (file, outcome) in visit.outcomes.items():
-            if not isinstance(outcome, Absent) and not vassals.is_as_said(name, outcome):
+            if not vassals.is_as_said(name, outcome):
                 yield Glance(name, path, file), outcome
     yield from look.glances.items()

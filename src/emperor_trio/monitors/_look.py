@@ -81,6 +81,7 @@ class Looker:
         if not self._more:
             return self._inbox.watches(folder)
         try:
+            self._look.watched.add(folder)
             self._inbox.watch(folder, mask)
         except OSError as error:
             if error.errno in _SHORTAGE:

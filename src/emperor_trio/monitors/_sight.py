@@ -45,6 +45,9 @@ class Job:
     glances: tuple[Glance, ...] = ()
 
 
+_NOTHING: tuple[str, Outcome] = ("", Absent())
+
+
 @dataclass(slots=True)
 class Visit:
     """One folder as it was found. ``covered``: inotify will tell of every change. With an ``error`` it could not be
@@ -60,18 +63,22 @@ class Visit:
     skipped: dict[str, str] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
 
-    def lacks(self, name: str) -> bool:
-        """Whether there is no vassal of this name in it."""
-        found = self.outcomes.get(name)
-        return found is None or isinstance(found[1], Absent)
+    def lacks(self, name: str) -> Absent | None:
+        """What is known of the absence of a name; ``None`` where it is there."""
+        _, found = self.outcomes.get(name, _NOTHING)
+        return found if isinstance(found, Absent) else None
 
 
 @dataclass(slots=True)
 class Look:
-    """What was seen: folders by their path, and the outcome of every glance. A shortage is of inotify's."""
+    """What was seen: folders by their path, and the outcome of every glance.
+
+    ``shortage`` says why inotify had no watch left to give, ``watched`` are the folders for which one was asked.
+    """
 
     job: Job
     visits: dict[str, Visit] = field(default_factory=dict)
     glances: dict[Glance, Outcome] = field(default_factory=dict)
     base_points: tuple[Point, ...] = ()
     shortage: str = ""
+    watched: set[str] = field(default_factory=set)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from emperor_trio.events import Event, VassalRefused
 from emperor_trio.model import Destroy, Observation, Touch
-from emperor_trio.monitors._entries import Absent, Failed, Found, Outcome, Refused
+from emperor_trio.monitors._entries import Absent, Failed, Found, Outcome, Point, Refused
 from emperor_trio.monitors._points import Points
 from emperor_trio.monitors._sight import Glance, Place
 
@@ -37,24 +37,27 @@ class Vassals:
         self._said: dict[str, Refused | Failed] = {}
 
     def names_in(self, folder: str) -> frozenset[str]:
-        """The vassals whose configs lie in a folder."""
+        """The names in a folder that are vassals', or links that would be if they led anywhere."""
         return frozenset(self._names.get(folder, ()))
 
     def folders(self) -> list[str]:
-        """The folders with vassals' configs."""
+        """The folders with such names."""
         return list(self._names)
 
     def left(self, name: str, now: float) -> None:
         """A name was deleted, or renamed away: its time to return begins."""
         self._said.pop(name, None)
-        if name in self.known:
+        if name in self._glances:
             self._missing.setdefault(name, now + GRACE)
 
-    def is_missing(self, name: str) -> bool:
-        return name in self._missing
+    def is_expected(self, name: str) -> bool:
+        """Whether there should be a vassal of this name, for all that was said."""
+        return name in self.known and name not in self._missing
 
     def is_as_said(self, name: str, outcome: Outcome) -> bool:
-        """Whether there is nothing to settle; the common case, made cheap."""
+        """Whether there is nothing to settle, or :meth:`lacks` does; the common case, made cheap."""
+        if isinstance(outcome, Absent):
+            return not outcome.points or name in self._glances
         return outcome is self.known.get(name) and name not in self._missing
 
     def next_due(self) -> float:
@@ -73,9 +76,9 @@ class Vassals:
         """A vanished name is there again, though it is not to be read yet."""
         self._missing.pop(name, None)
 
-    def lacks(self, name: str, now: float, told: Told) -> None:
-        """A name that was said is not there."""
-        self.settle(self._glances[name], Absent(), now, told)
+    def lacks(self, name: str, absent: Absent, now: float, told: Told) -> None:
+        """A name that was there is there no more."""
+        self.settle(self._glances[name], absent, now, told)
 
     def settle(self, glance: Glance, outcome: Outcome, now: float, told: Told) -> None:
         """Take in what one entry is now."""
@@ -85,7 +88,8 @@ class Vassals:
             case Found():
                 self._said.pop(name, None)
                 self._missing.pop(name, None)
-                self._keep(glance, outcome, told)
+                self.known[name] = outcome
+                self._note(glance, outcome.points, told)
                 if known is None or known.spec != outcome.spec:
                     told.observations.append(Touch(outcome.spec))
                 elif known.rewritten(outcome):
@@ -96,34 +100,40 @@ class Vassals:
                 if known is not None and isinstance(outcome, Refused) and known.spec.owner != outcome.owner:
                     # What is refused keeps its last good spec, but nothing runs as someone to whom it belongs no more.
                     self._remove(name, told)
-            case Absent(sure=sure):
+            case Absent(sure=sure, points=points):
                 self._said.pop(name, None)
-                if known is None or not (sure or name in self._missing):
+                if not sure and name not in self._missing:
                     return
-                if now >= self._missing.setdefault(name, now + GRACE):
+                if known is not None and now < self._missing.setdefault(name, now + GRACE):
+                    told.freed += self.points.depend(self._glances[name], points)
+                elif points:
+                    self._remove(name, told)
+                    self._note(glance, points, told)
+                else:
                     self._remove(name, told)
 
     def forget_said(self, present: Container[str]) -> None:
         """Of refused entries that are not there any more, nothing needs to be remembered."""
         self._said = {name: outcome for name, outcome in self._said.items() if name in present}
 
-    def _keep(self, glance: Glance, found: Found, told: Told) -> None:
+    def _note(self, glance: Glance, points: tuple[Point, ...], told: Told) -> None:
+        """Remember a name, and what it depends on."""
         glance = Glance(glance.name, glance.folder, glance.file)
-        self.known[glance.name] = found
         self._glances[glance.name] = glance
         self._names.setdefault(glance.folder, set()).add(glance.name)
-        told.freed += self.points.depend(glance, found.points)
+        told.freed += self.points.depend(glance, points)
 
     def _remove(self, name: str, told: Told) -> None:
-        glance = self._glances.pop(name)
-        del self.known[name]
+        """Forget a name; where it was a vassal's, that one is gone."""
         self._missing.pop(name, None)
-        names = self._names[glance.folder]
-        names.discard(name)
-        if not names:
-            del self._names[glance.folder]
-        told.freed += self.points.depend(glance, ())
-        told.observations.append(Destroy(name))
+        if self.known.pop(name, None) is not None:
+            told.observations.append(Destroy(name))
+        glance = self._glances.pop(name, None)
+        if glance is not None:
+            self._names[glance.folder].discard(name)
+            if not self._names[glance.folder]:
+                del self._names[glance.folder]
+            told.freed += self.points.depend(glance, ())
 
     def _say(self, glance: Glance, outcome: Refused | Failed, told: Told) -> None:
         if self._said.get(glance.name) == outcome:

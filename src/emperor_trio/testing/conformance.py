@@ -128,18 +128,25 @@ class Watched:
         with trio.move_on_after(self.patience):
             while not holds():
                 await self._changed.wait()
-        recent = "\n  ".join(repr(item) for item in [*self.observations[-5:], *self.events[-5:], *self.failures[-3:]])
-        assert holds(), (
-            f"{what} was not seen within {self.patience:g} s; there is {sorted(self.names)}; last:\n  {recent}"
-        )
+        assert holds(), f"{what}: not seen within {self.patience:g} s; {self._tell_last()}"
 
     async def until_there(self, *names: str) -> None:
         """Wait until exactly these vassals are there."""
-        await self.until(lambda: self.observations and self.names == set(names), f"{sorted(names)}")
+        with trio.move_on_after(self.patience):
+            while not self.observations or self.names != set(names):
+                await self._changed.wait()
+        missing, surplus = sorted(set(names) - self.names), sorted(self.names - set(names))
+        assert not missing, f"not seen within {self.patience:g} s: {missing[:9]}; {self._tell_last()}"
+        assert not surplus, f"not gone within {self.patience:g} s: {surplus[:9]}; {self._tell_last()}"
+        assert self.observations, f"nothing was said within {self.patience:g} s; {self._tell_last()}"
 
     async def until_newer(self, name: str, version: int) -> None:
         """Wait until a vassal has another version."""
         await self.until(lambda: name in self.vassals and self.vassals[name].version != version, f"a newer {name}")
+
+    def _tell_last(self) -> str:
+        last = [*self.observations[-5:], *self.events[-5:], *self.failures[-3:]]
+        return "last came" + "".join(f"\n  {item!r:.500}" for item in last)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -175,8 +182,8 @@ def count_descriptors() -> int:
 async def until_no_more(count: Callable[[], int], most: int, what: str, patience: float) -> None:
     """Wait until a count is down to ``most``: what a thread still holds is given back when it ends."""
     with trio.move_on_after(patience):
-        while count() > most:  # nobody tells when a descriptor is closed
-            await trio.sleep(0.02)  # noqa: ASYNC110
+        while count() > most:  # noqa: ASYNC110 - nobody tells when a descriptor is closed
+            await trio.sleep(0.02)
     assert count() <= most, f"{count() - most} {what} were left behind"
 
 

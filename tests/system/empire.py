@@ -98,6 +98,7 @@ class EmperorUnderTest:
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         prefix: Sequence[str | Path] = (),
+        terminal: int | None = None,
         wait: bool = True,
     ) -> None:
         """Start it, and wait until it serves statistics. ``binary`` is ``--binary-path``; else the test vassal."""
@@ -107,7 +108,7 @@ class EmperorUnderTest:
         arguments += ["--emperor-freq", f"{frequency:g}", "--emperor-stats", self.stats_path]
         if binary is not None:
             arguments += ["--binary-path", binary or self.binary]
-        self.launch([*arguments, *options], environment, cwd)
+        self.launch([*arguments, *options], environment, cwd, terminal)
         if wait:
             self.wait_started()
 
@@ -116,19 +117,20 @@ class EmperorUnderTest:
         arguments: Sequence[str | Path],
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        terminal: int | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a process as the emperor, with nothing of our own environment."""
+        """Start a process as the emperor, with nothing of our own environment; on a ``terminal`` if one is given."""
         clean = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "LANG": "C.UTF-8"}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                arguments,
+                arguments if terminal is None else ["setsid", "--ctty", *arguments],
                 env=clean | {TOKEN: self.token} | dict(environment or {}),
                 cwd=cwd or self.folder,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
                 stdout=log,
                 stderr=log,
                 umask=0o022,
-                start_new_session=True,
+                start_new_session=terminal is None,
             )
         return self.process
 

@@ -61,7 +61,7 @@ def test_a_restored_older_file_reloads(emperor: EmperorUnderTest) -> None:
 
 
 @contextlib.asynccontextmanager
-async def reigning(binary: str | Path, folder: Path) -> AsyncIterator[ScriptedMonitor]:
+async def reigning(binary: str | Path) -> AsyncIterator[ScriptedMonitor]:
     """An emperor of real processes inside this test, over a source that says what the test says."""
     monitor = ScriptedMonitor()
     settings = Settings(binary_path=str(binary))
@@ -99,9 +99,9 @@ def served(port: int) -> str | None:
     return None
 
 
-async def test_real_uwsgi_serves_each_of_five_configs_as_sent(tmp_path: Path) -> None:
+async def test_real_uwsgi_serves_each_of_five_configs_as_sent() -> None:
     port = free_port()
-    async with reigning("/usr/bin/uwsgi-core", tmp_path) as monitor:
+    async with reigning("/usr/bin/uwsgi-core") as monitor:
         for number in range(1, 6):
             await monitor.show(VassalSpec("a.ini", number, config=UWSGI.format(port=port, number=number).encode()))
             seen: list[str | None] = []
@@ -112,9 +112,7 @@ async def test_real_uwsgi_serves_each_of_five_configs_as_sent(tmp_path: Path) ->
             assert set(seen) <= {str(number), str(number - 1), None}, "served an older config"
 
 
-async def test_a_vassal_reads_each_config_once_and_in_order(
-    vassal_binary: Path, tmp_path: Path, report: Report
-) -> None:
+async def test_a_vassal_reads_each_config_once_and_in_order(vassal_binary: Path, report: Report) -> None:
     def spec(number: int) -> VassalSpec:
         text = vassal_config({"report": report.path, "number": number, "loyal_after": 0})
         return VassalSpec("a.ini", number, config=text.encode())
@@ -122,7 +120,7 @@ async def test_a_vassal_reads_each_config_once_and_in_order(
     def read() -> list[str]:
         return re.findall(r"number = (\d+)", "".join(entry["text"] for entry in report.of("config")))
 
-    async with reigning(vassal_binary, tmp_path) as monitor:
+    async with reigning(vassal_binary) as monitor:
         for number in range(1, 6):
             await monitor.show(spec(number))
             await until(lambda number=number: len(report.of("sent", byte=1)) >= number, report.all)  # type: ignore[misc]
@@ -136,10 +134,10 @@ async def test_a_vassal_reads_each_config_once_and_in_order(
     assert [entry["code"] for entry in exits] == [0], exits
 
 
-async def test_a_config_that_would_be_truncated_is_refused(vassal_binary: Path, tmp_path: Path, report: Report) -> None:
+async def test_a_config_that_would_be_truncated_is_refused(vassal_binary: Path, report: Report) -> None:
     text = vassal_config({"report": report.path})
     large = text + "#" * (65_536 - len(text))
-    async with reigning(vassal_binary, tmp_path) as monitor:
+    async with reigning(vassal_binary) as monitor:
         await monitor.show(
             VassalSpec("large.ini", 1, config=large.encode()), VassalSpec("fits.ini", 1, config=large[:-1].encode())
         )

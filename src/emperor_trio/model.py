@@ -27,6 +27,22 @@ MAX_NAME = 255
 MAX_CONFIG = 65_535
 """The largest config, in bytes, that one chunk of the config pipe can carry."""
 
+NAMESPACES = {
+    "fs": "mount", "ns": "mount", "mnt": "mount", "mount": "mount",
+    "ipc": "ipc", "net": "net", "pid": "pid", "uts": "uts", "user": "user",
+}  # fmt: skip
+"""What ``--emperor-use-clone`` may name, in uWSGI's spellings, and the namespace of Linux that each of them is."""
+
+CAPABILITIES = (
+    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
+    "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
+    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice",
+    "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease", "audit_write", "audit_control", "setfcap",
+    "mac_override", "mac_admin", "syslog", "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf",
+    "checkpoint_restore",
+)  # fmt: skip
+"""Linux' capabilities in uWSGI's spelling, each at the place of its number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:

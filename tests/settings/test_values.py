@@ -49,7 +49,7 @@ def value_of(name: str, *texts: str | None) -> object:
         ("uid", "4294967294", "4294967294"),
         ("gid", "0", "0"),
         ("emperor-cap", "net_bind_service, CAP_SETUID,6", ("net_bind_service", "setuid", "setgid")),
-        ("emperor-use-clone", "mnt,pid,fs", ("fs", "pid")),
+        ("emperor-use-clone", "mnt,pid,fs", ("mount", "pid")),
         ("emperor-priority", "db-*=ini=-10", (Priority("db-*=ini", -10),)),
         ("vassal-set", "a=b=c", ("a=b=c",)),
         ("env", "A=", ("A=",)),
@@ -132,7 +132,7 @@ def test_all_wrong_values_are_named_at_once() -> None:
 def test_the_last_value_counts_and_repeatable_ones_add_up() -> None:
     assert value_of("emperor-freq", "1", "2") == 2.0
     assert value_of("emperor", "/b", "/a", "/b") == ("/b", "/a", "/b")
-    assert value_of("emperor-use-clone", "fs", "pid,net") == ("fs", "pid", "net")
+    assert value_of("emperor-use-clone", "fs", "pid,net") == ("mount", "pid", "net")
     assert value_of("emperor-cap", "setuid", "setgid") == ("setgid",)
 
 
@@ -151,11 +151,6 @@ def test_known_names_of_this_system() -> None:
 def test_no_text_raises_anything_else(option: Option, text: str) -> None:
     with contextlib.suppress(UsageError):
         settle([Given(option, text)])
-
-
-def test_priorities_match_as_the_shell_does() -> None:
-    assert Priority("db-*.ini", 1).matches("db-1.ini")
-    assert not Priority("db-*.ini", 1).matches("DB-1.ini")
 
 
 def test_defaults_are_uwsgis() -> None:

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emperor_trio.errors import UsageError
-from emperor_trio.model import Owner
-from emperor_trio.processes.launch import CAPABILITIES, Launch
+from emperor_trio.model import CAPABILITIES, Owner
+from emperor_trio.processes.launch import Launch
 
 LOST_PARENT = 125
 """Exit code of a child whose emperor died before the two could be tied together."""

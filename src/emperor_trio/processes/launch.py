@@ -12,29 +12,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from emperor_trio.errors import SpawnError, UsageError
-from emperor_trio.model import Owner, VassalId, VassalSpec, config_option
+from emperor_trio.model import CAPABILITIES, NAMESPACES, Owner, VassalId, VassalSpec, config_option
 from emperor_trio.ports import HookPoint
-
-CAPABILITIES = tuple(
-    """chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service
-    net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin
-    sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap mac_override
-    mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore""".split()  # noqa: SIM905
-)
-"""Linux' capabilities by number, in uWSGI's spelling."""
-
-NAMESPACES = {
-    "fs": "mount",
-    "ns": "mount",
-    "mnt": "mount",
-    "mount": "mount",
-    "ipc": "ipc",
-    "net": "net",
-    "pid": "pid",
-    "uts": "uts",
-    "user": "user",
-}
-"""What ``--emperor-use-clone`` may name, with uWSGI's aliases, and the namespace that each of them is."""
 
 EMPEROR_ONLY = frozenset(
     {

@@ -7,10 +7,9 @@ the attribute of :class:`Settings`.
 
 from emperor_trio.settings.options import DIRECTIVES, NAMES, OPTIONS, Group, Option, Settings
 from emperor_trio.settings.structure import COMMAND_LINE, Given, Origins, settle
-from emperor_trio.settings.values import CAPABILITY_NAMES, Kind, Priority
+from emperor_trio.settings.values import Kind, Priority
 
 __all__ = [
-    "CAPABILITY_NAMES",
     "COMMAND_LINE",
     "DIRECTIVES",
     "NAMES",

@@ -142,7 +142,7 @@ class Settings:
         help="Grant up to this many reinforcements (zergs) to vassals that ask for them; 0 grants none.",
     )  # fmt: skip
     emperor_use_clone: tuple[str, ...] = option(
-        (), values.NAMESPACES, Group.START, many=True,
+        (), values.NAMESPACE_LIST, Group.START, many=True,
         help="Start vassals in namespaces of their own: fs, ipc, net, pid, uts, user.",
     )  # fmt: skip
     emperor_subreaper: bool = option(
@@ -232,7 +232,7 @@ class Settings:
         help="Give vassals the further groups of their user; without, they have none.",
     )  # fmt: skip
     emperor_cap: tuple[str, ...] = option(
-        (), values.CAPABILITIES, Group.TYRANT, aliases=("vassal-cap", "vassals-cap"),
+        (), values.CAPABILITY_LIST, Group.TYRANT, aliases=("vassal-cap", "vassals-cap"),
         help="The capabilities that vassals keep, by name or number.",
     )  # fmt: skip
 

@@ -11,23 +11,8 @@ import pwd
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-NAMESPACE_NAMES = {
-    "fs": "fs", "ns": "fs", "mount": "fs", "mnt": "fs",
-    "ipc": "ipc", "net": "net", "pid": "pid", "uts": "uts", "user": "user",
-}  # fmt: skip
-"""uWSGI's names of namespaces, each with the one that :class:`Settings` holds."""
-
-CAPABILITY_NAMES = (
-    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
-    "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
-    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice",
-    "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease", "audit_write", "audit_control", "setfcap",
-    "mac_override", "mac_admin", "syslog", "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf",
-    "checkpoint_restore",
-)  # fmt: skip
-"""Linux's capabilities, each at the place of its number."""
+from emperor_trio.model import CAPABILITIES, NAMESPACES
 
 _LARGEST_COUNT = 2**31 - 1
 _LONGEST = 10 * 365 * 24 * 3600.0
@@ -60,9 +45,6 @@ class Priority:
 
     pattern: str
     number: int
-
-    def matches(self, name: str) -> bool:
-        return fnmatchcase(name, self.pattern)
 
 
 def _text(value: str) -> str:
@@ -152,9 +134,9 @@ def _words(value: str) -> list[str]:
 def _namespaces(value: str) -> tuple[str, ...]:
     words = _words(value)
     for word in words:
-        if word not in NAMESPACE_NAMES:
+        if word not in NAMESPACES:
             raise Unreadable(f"{word!r} is no namespace")
-    return tuple(dict.fromkeys(NAMESPACE_NAMES[word] for word in words))
+    return tuple(dict.fromkeys(NAMESPACES[word] for word in words))
 
 
 def _capabilities(value: str) -> tuple[str, ...]:
@@ -162,9 +144,9 @@ def _capabilities(value: str) -> tuple[str, ...]:
 
 
 def _capability(word: str) -> str:
-    if re.fullmatch(r"[0-9]{1,3}", word) and int(word) < len(CAPABILITY_NAMES):
-        return CAPABILITY_NAMES[int(word)]
-    if word.removeprefix("cap_") in CAPABILITY_NAMES:
+    if re.fullmatch(r"[0-9]{1,3}", word) and int(word) < len(CAPABILITIES):
+        return CAPABILITIES[int(word)]
+    if word.removeprefix("cap_") in CAPABILITIES:
         return word.removeprefix("cap_")
     raise Unreadable(f"{word!r} is no capability")
 
@@ -231,8 +213,8 @@ UMASK = Kind("MASK", "octal digits, such as 022", _octal(r"0?[0-7]{1,3}"))
 PAIR = Kind("NAME=VALUE", "NAME=VALUE", _pair, verbatim=True)
 ENVIRONMENT = Kind("NAME=VALUE", "NAME=VALUE, or NAME to remove it", _environment, verbatim=True)
 PRIORITY = Kind("PATTERN=N", "PATTERN=N, such as 'db-*.ini=-10'", _priority)
-NAMESPACES = Kind("NS,…", "names with commas between: fs, ipc, net, pid, uts, user", _namespaces)
-CAPABILITIES = Kind("CAP,…", "names or numbers with commas between, such as net_bind_service,setuid", _capabilities)
+NAMESPACE_LIST = Kind("NS,…", "names with commas between: fs, ipc, net, pid, uts, user", _namespaces)
+CAPABILITY_LIST = Kind("CAP,…", "names or numbers with commas between, such as net_bind_service,setuid", _capabilities)
 USER = Kind("USER", "a user's name or number", _user)
 GROUP = Kind("GROUP", "a group's name or number", _group)
 OWNER = Kind("USER[:GROUP]", "USER or USER:GROUP, by name or number", _owner)

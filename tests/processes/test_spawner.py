@@ -243,22 +243,22 @@ async def test_a_missing_folder_is_named(court: Court) -> None:
 
 
 async def test_what_no_process_can_be_given_is_refused(make_court: MakeCourt) -> None:
-    court = await make_court()
-    wordy = await make_court(sets=("x" * 2**20,))
+    court = await make_court(exec_as_vassal=("x" * 2**20,))
     before = descriptors()
     for name in ("a\0b.ini", "a\ud800.ini"):
         with pytest.raises(SpawnError, match="can't be handed to a process"):
             court.spawn(VassalSpec(name, 1))
     with pytest.raises(SpawnError, match="Argument list too long"):
-        wordy.spawn(wordy.spec())
+        court.spawn(court.spec())
     assert descriptors() == before
 
 
-async def test_a_binary_that_can_not_be_executed_is_a_failed_start_and_never_an_exile(make_court: MakeCourt) -> None:
-    court = await make_court(binary=None, wrapper="/nowhere/uwsgi")
-    assert await court.spawn(court.spec()).ear.exit_code() == 127
-    court = await make_court(binary=None, wrapper="/etc/passwd")
-    assert await court.spawn(court.spec()).ear.exit_code() == 126
+@pytest.mark.parametrize(("wrapper", "code"), [("/nowhere/uwsgi", 127), ("/etc/passwd", 126)])
+async def test_a_failed_exec_is_a_failed_start_and_never_an_exile(
+    make_court: MakeCourt, wrapper: str, code: int
+) -> None:
+    court = await make_court(binary=None, wrapper=wrapper)
+    assert await court.spawn(court.spec()).ear.exit_code() == code
 
 
 async def test_wrappers_are_tried_in_order(make_court: MakeCourt, vassal_binary: Path) -> None:

@@ -36,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"settings", "errors", "formats", "control"},
     "daemon": {"settings", "errors"},
     "app": ABOVE_ACTORS | {"actors", "processes", "formats", "monitors", "control", "outlets", "daemon"},
+    "__main__": {"cli"},
     "": ABOVE_ACTORS | {"actors", "app"},
 }
 """What each room may import of the others; itself always. A dotted name opens that one module alone."""

@@ -11,6 +11,8 @@ import fcntl
 import grp
 import os
 import pwd
+import signal
+import sys
 from collections.abc import Iterator
 
 from emperor_trio.errors import UsageError
@@ -20,10 +22,12 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def prepare(settings: Settings) -> None:
-    """All that comes before anything is opened: inherited descriptors, log file, folder, umask, environment, name.
+    """All that comes before anything is opened: signals, descriptors, log file, folder, umask, environment, name.
 
     Raises :class:`~emperor_trio.errors.UsageError` naming the option and its value.
     """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started us may have blocked some: none would reach us
+    open_standard_descriptors()
     close_on_exec()
     if settings.logto is not None:
         _redirect(settings.logto)
@@ -45,6 +49,18 @@ def prepare(settings: Settings) -> None:
     if settings.emperor_subreaper:
         with _naming("emperor-subreaper", "true"):
             _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def open_standard_descriptors() -> None:
+    """Put ``/dev/null`` where stdin, stdout or stderr is closed: what is opened next would be those in every vassal."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.set_inheritable(null, True)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - Python had none to begin with; the log needs one
 
 
 def close_on_exec() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from emperor_trio.errors import UsageError
 from emperor_trio.model import Owner
-from emperor_trio.processes.chain import LOST_PARENT, Tools, chain, find_tools
+from emperor_trio.processes.chain import LOST_PARENT, Tools, chain, find_tools, shell_environment
 from emperor_trio.processes.launch import Launch
 
 TOOLS = Tools(setpriv="setpriv", unshare="unshare", env="env", timeout="timeout", shell="sh")
@@ -90,6 +90,12 @@ def test_variables_that_a_shell_would_drop_go_around_it() -> None:
     lines, parameters = script(environment={"A": "1", "a.b": "x y", "c-d": "", "9": "e"})
     assert parameters[1:6] == ["env", "--", "a.b=x y", "c-d=", "9=e"]
     assert lines[-1] == "exec " + " ".join(f'"${{{n}}}"' for n in range(2, 10))
+
+
+def test_variables_by_which_shells_live_go_around_it() -> None:
+    launch = replace(PLAIN, environment={"A": "1", "IFS": "x", "OPTIND": "y", "a.b": "z"})
+    assert shell_environment(launch) == {"A": "1"}
+    assert script(environment=launch.environment)[1][1:6] == ["env", "--", "IFS=x", "OPTIND=y", "a.b=z"]
 
 
 def test_missing_tools_name_their_package(monkeypatch: pytest.MonkeyPatch) -> None:

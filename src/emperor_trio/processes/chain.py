@@ -26,6 +26,9 @@ SYSTEM_FOLDERS = "/usr/sbin:/usr/bin:/sbin:/bin"
 SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """The variables that every shell hands on; dash drops the others."""
 
+SHELL_OWN = frozenset({"BASHOPTS", "BASH_ENV", "ENV", "IFS", "LINENO", "OPTIND", "PPID", "PS4", "SHELLOPTS"})
+"""Variables by which shells live: they would break a start, or come out changed."""
+
 FOUND = """\
 found() {
     case $1 in
@@ -179,7 +182,16 @@ def _parent_check(emperor: str, pid_namespace: bool) -> list[str]:
     ]
 
 
+def shell_environment(launch: Launch) -> dict[str, str]:
+    """The variables in which the chain is to be executed; the others go around the shell."""
+    return {name: value for name, value in launch.environment.items() if _passes(name)}
+
+
+def _passes(name: str) -> bool:
+    return SHELL_NAME.fullmatch(name) is not None and name not in SHELL_OWN
+
+
 def _environment_command(launch: Launch, tools: Tools) -> list[str]:
     """What brings the variables to the command that a shell would not hand on."""
-    lost = [f"{name}={value}" for name, value in launch.environment.items() if not SHELL_NAME.fullmatch(name)]
+    lost = [f"{name}={value}" for name, value in launch.environment.items() if not _passes(name)]
     return [tools.env, "--", *lost] if lost else []

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Iterable
 
 from emperor_trio.errors import SpawnDeferred, SpawnError
-from emperor_trio.processes.chain import chain, find_tools
+from emperor_trio.processes.chain import chain, find_tools, shell_environment
 from emperor_trio.processes.launch import Launch
 
 SHORTAGE = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})
@@ -60,7 +60,7 @@ class Launcher:
                 words,
                 stdin=self._null if launch.stdin is None else launch.stdin,
                 stdout=launch.stdout,
-                env=launch.environment,
+                env=shell_environment(launch),
                 cwd=launch.directory,
                 umask=-1 if launch.umask is None else launch.umask,
                 close_fds=False,

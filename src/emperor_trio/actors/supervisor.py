@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -29,7 +30,8 @@ CHANNEL_CAPACITY = 256
 """How many observations and reports wait for the supervisor before their senders do."""
 
 BATCH = 50
-"""How many changes are handed on before everyone else has a turn."""
+"""How many messages are decided, or changes handed on, before everyone else has a turn. A spawn takes a turn, too, and
+far longer than a decision: one message a turn would make them wait for the spawns before them."""
 
 GIVE_UP_AFTER = 5.0
 """Seconds after the last SIGKILL of a shutdown until processes that can't die (in the kernel) are left behind."""
@@ -106,8 +108,12 @@ class Supervisor:
     # --- the doors ---
 
     async def observe(self, monitor: str, observation: Observation) -> None:
-        """A monitor saw something. Waits while the supervisor has too much to do."""
-        await self._send.send(Observed(monitor, observation))
+        """A monitor saw something. Waits while the supervisor has too much to do, and only then."""
+        message = Observed(monitor, observation)
+        try:
+            self._send.send_nowait(message)
+        except trio.WouldBlock:
+            await self._send.send(message)
 
     async def command(self, command: Command) -> None:
         await self._send.send(command)
@@ -118,10 +124,10 @@ class Supervisor:
             self._vassals.start_soon(self._grant)
             task_status.started()
             async for message in self._receive:
-                try:
-                    await self._decide(message)
-                except Exception as error:
-                    self._publish(events.ObservationFailed(_name(message), explain(error)))
+                await self._take(message)
+                with suppress(trio.WouldBlock):
+                    for _ in range(1, BATCH):
+                        await self._take(self._receive.receive_nowait())
 
     async def shut_down(self, mercy: float) -> int:
         """Stop every vassal, kill after ``mercy`` seconds what is left; how many could not even be killed."""
@@ -143,6 +149,12 @@ class Supervisor:
         self._mercy.cancel()
 
     # --- deciding ---
+
+    async def _take(self, message: Message) -> None:
+        try:
+            await self._decide(message)
+        except Exception as error:
+            self._publish(events.ObservationFailed(_name(message), explain(error)))
 
     async def _decide(self, message: Message) -> None:
         if self._closing and not isinstance(message, Reported):

@@ -32,8 +32,23 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a skipped test is a failed one: what it needs is to be installed there."""
-    result = yield
-    if os.environ.get("CI") == "true" and result.skipped and not hasattr(result, "wasxfail"):
-        result.outcome = "failed"
-        result.longrepr = f"skipped in CI: {call.excinfo.value if call.excinfo else 'no reason'}"
-    return result
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        fail_skipped_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for whole modules."""
+    report = yield
+    fail_skipped_in_ci(report)
+    return report
+
+
+def fail_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get("CI") == "true" and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"

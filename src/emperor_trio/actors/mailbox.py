@@ -1,13 +1,10 @@
-"""How one actor wakes another without ever waiting for it: a mailbox and a doorbell.
-
-Both use a memory channel of capacity one as the wake-up, so that a hundred wake-ups are one.
-"""
+"""How one actor wakes another without ever waiting for it: a mailbox and a doorbell. A hundred wake-ups are one."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from math import inf
 from typing import Generic, TypeVar
 
 import trio
@@ -18,15 +15,17 @@ T = TypeVar("T")
 class Bell:
     """Rings coalesce: however often it was rung, the next ``wait`` returns once. One waiter at a time."""
 
+    __slots__ = ("_rung",)
+
     def __init__(self) -> None:
-        self._send, self._receive = trio.open_memory_channel[None](1)
+        self._rung = trio.Event()
 
     def ring(self) -> None:
-        with suppress(trio.WouldBlock):
-            self._send.send_nowait(None)
+        self._rung.set()
 
     async def wait(self) -> None:
-        await self._receive.receive()
+        await self._rung.wait()
+        self._rung = trio.Event()
 
 
 class Mailbox(Generic[T]):
@@ -56,7 +55,7 @@ class Mailbox(Generic[T]):
         """Wait until something may have been posted; nothing is taken."""
         await self._bell.wait()
 
-    async def take(self, deadline: float = float("inf")) -> T | None:
+    async def take(self, deadline: float = inf) -> T | None:
         """The oldest message, or ``None`` once ``deadline`` (of ``trio.current_time``) has passed.
 
         The deadline goes before the messages, so that no flood of them can put it off. Checkpoints only where it waits.
@@ -64,6 +63,9 @@ class Mailbox(Generic[T]):
         while trio.current_time() < deadline:
             if self._messages:
                 return self._messages.popleft()
-            with trio.move_on_at(deadline):
+            if deadline == inf:  # mostly; and a scope costs more than all the rest
                 await self._bell.wait()
+            else:
+                with trio.move_on_at(deadline):
+                    await self._bell.wait()
         return None

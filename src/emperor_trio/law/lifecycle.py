@@ -13,7 +13,18 @@ from emperor_trio import events
 from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
 from emperor_trio.law.protocol import SIGNALS, Order, Signal, condense
-from emperor_trio.law.state import ALIVE, EXILE_CODE, NEVER, Blame, Leaving, LifecycleRules, Phase, State, socket_key
+from emperor_trio.law.state import (
+    ALIVE,
+    EXILE_CODE,
+    NEVER,
+    Blame,
+    Leaving,
+    LifecycleRules,
+    Phase,
+    State,
+    evolve,
+    socket_key,
+)
 from emperor_trio.model import Desired, VassalId, VassalSpec
 
 REINFORCEMENT_PAUSE = 1.0
@@ -429,4 +440,4 @@ class _Turn:
         self.effects.append(do.Publish(event))
 
     def _set(self, **changes: object) -> None:
-        self.state = replace(self.state, **changes)  # type: ignore[arg-type]
+        self.state = evolve(self.state, changes)

@@ -5,8 +5,10 @@ Owns the nouns of :mod:`emperor_trio.law.lifecycle`, which owns every move betwe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import Enum
+from operator import attrgetter
 
 from emperor_trio.model import Owner, VassalSpec
 
@@ -121,3 +123,15 @@ class State:
 def socket_key(spec: VassalSpec) -> tuple[str | None, bool, Owner | None]:
     """What a bound socket depends on: another key needs another socket."""
     return spec.socket, spec.ask_socket, spec.owner
+
+
+def evolve(state: State, changes: Mapping[str, object]) -> State:
+    """:func:`dataclasses.replace`, at half its price: nothing else is done as often in a large empire."""
+    values = list(_values_of(state))
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    return State(*values)
+
+
+_PLACES = {field.name: place for place, field in enumerate(fields(State))}
+_values_of = attrgetter(*_PLACES)

@@ -192,7 +192,12 @@ static void put_namespaces(void) {
 	put("}");
 }
 
-/* The lines of /proc/self/status that tell signals and capabilities, as they stand there. */
+/*
+ * The lines of /proc/self/status that tell signals and capabilities, as they stand there; but for the two signals that
+ * glibc keeps to itself: its posix_spawn (make's, too) leaves them ignored, whoever is spawned.
+ */
+#define GLIBC_SIGNALS 0x180000000ULL
+
 static void put_status(void) {
 	static const char *const wanted[] = { "SigBlk:", "SigIgn:", "SigCgt:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:", "NoNewPrivs:" };
 	char text[128];
@@ -204,10 +209,10 @@ static void put_status(void) {
 			size_t n = strlen(wanted[i]);
 			if (strncmp(text, wanted[i], n))
 				continue;
-			char *value = text + n + strspn(text + n, " \t");
-			put(some++ ? "," : "");
-			put("\"%.*s\":", (int)n - 1, wanted[i]);
-			put_string(value, strcspn(value, "\n"));
+			unsigned long long value = strtoull(text + n, NULL, 16);
+			if (!strcmp(wanted[i], "SigIgn:"))
+				value &= ~GLIBC_SIGNALS;
+			put("%s\"%.*s\":\"%016llx\"", some++ ? "," : "", (int)n - 1, wanted[i], value);
 		}
 	}
 	put("}");

@@ -29,7 +29,7 @@ READERS = 64
 """Connections at once; one more ends the oldest, so that slow readers can't shut out the others."""
 
 READER_LIMIT = 10.0
-"""Seconds for one reader, from its connection to the last byte; then a second at most until it closes its side."""
+"""Seconds for one reader to ask, and again to read its answer; then a second at most until it closes its side."""
 
 FARE = 10.0
 """An encoding serves every reader for this many times what it took, so that readers cost a tenth of a core at most."""
@@ -225,7 +225,7 @@ class StatsOutlet:
         with trio.move_on_after(READER_LIMIT) as scope:
             self._readers[number] = scope
             try:
-                await self._answer(stream)
+                await self._answer(stream, scope)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the reader is gone, which is its own affair
             except trio.Cancelled:
@@ -235,10 +235,11 @@ class StatsOutlet:
                 self._readers.pop(number, None)
                 await trio.aclose_forcefully(stream)
 
-    async def _answer(self, stream: trio.SocketStream) -> None:
+    async def _answer(self, stream: trio.SocketStream, limit: trio.CancelScope) -> None:
         if self._http and not await stream.receive_some(8192):
             return
         answer = await self._fresh()
+        limit.deadline = trio.current_time() + READER_LIMIT
         await stream.send_all(HEADERS % len(answer) + answer if self._http else answer)
         await stream.send_eof()
         # To close while something of the reader's lies unread would take the answer away from it again.

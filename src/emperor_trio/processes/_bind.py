@@ -16,11 +16,10 @@ import sys
 
 
 def bind_path(listener: socket.socket, path: str, mode: int) -> int:
-    """Bind, with exactly this mode. Returns a descriptor that stands for the socket's place in the file system.
+    """Bind, with exactly this mode in the end. Returns a descriptor of the socket's place in the file system.
 
     Raises OSError; EADDRINUSE where a living socket, or anything that is no socket, has that path.
     """
-    os.fchmod(listener.fileno(), 0)  # the kernel makes the file with this mode, less the umask: closed to all at first
     try:
         listener.bind(path)
     except OSError as error:
@@ -55,7 +54,10 @@ def _is_dead(path: str) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """``UID GID INITGROUPS NEW_UID NEW_GID MODE DESCRIPTOR PATH``: numbers, the mode in octal, INITGROUPS 0 or 1."""
+    """``UID GID INITGROUPS NEW_UID NEW_GID MODE DESCRIPTOR PATH``: numbers, the mode in octal, INITGROUPS 0 or 1.
+
+    Exit code 1 and an errno on stdout where it can't be done.
+    """
     uid, gid, initgroups, new_uid, new_gid = map(int, arguments[:5])
     listener = socket.socket(fileno=int(arguments[6]))
     groups: list[int] = []
@@ -80,5 +82,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except OSError as error:
-        sys.stdout.write(error.strerror or str(error))
+        sys.stdout.write(str(error.errno))
         sys.exit(1)

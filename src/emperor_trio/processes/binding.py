@@ -61,16 +61,20 @@ class Binder:
                         address = _bind_inet(bound, address, owner)
                     case Unix(path) if address.abstract:
                         bound.bind(path)
-                    case Unix(path) if owner is None:
-                        place = self._bind_path(bound, path)
                     case Unix(path):
-                        await self._bind_as(owner, bound, path)
+                        # The kernel gives the new file this mode, less the umask: closed to all until it is set right.
+                        os.fchmod(bound.fileno(), 0)
+                        if owner is None:
+                            place = self._bind_path(bound, path)
+                        else:
+                            await self._bind_as(owner, bound, path)
                 bound.listen(self._backlog)
             except BaseException:
                 bound.close()
                 raise
         except OSError as error:
-            raise ListenError(f"can't listen on {address}: {_reason(error)}") from error
+            whose = f" as {owner}" if owner is not None else ""
+            raise ListenError(f"can't listen on {address}{whose}: {_reason(error)}") from error
         return bound, address, place
 
     def _bind_path(self, bound: socket.socket, path: str) -> Place:
@@ -99,8 +103,9 @@ class Binder:
             except SpawnError as error:
                 raise ListenError(f"can't listen on {path} as {owner}: {error}") from error
         if finished.code != 0:
-            reason = finished.output.decode(errors="replace") or f"its helper ended with {finished.code}"
-            raise ListenError(f"can't listen on {path} as {owner}: {reason}")
+            if not finished.output.isdigit():
+                raise ListenError(f"can't listen on {path} as {owner}: the helper failed, {finished.how}")
+            raise OSError(int(finished.output), os.strerror(int(finished.output)))
 
 
 def parse_owner(text: str) -> tuple[int, int]:

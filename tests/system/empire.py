@@ -138,7 +138,7 @@ class EmperorUnderTest:
         def answers() -> bool:
             try:
                 self.stats()
-            except OSError:
+            except (FileNotFoundError, ConnectionRefusedError):
                 return False
             return True
 
@@ -268,10 +268,12 @@ class EmperorUnderTest:
     def wait_logged(self, text: str, count: int = 1) -> None:
         self.wait(lambda: self.log().count(text) >= count, f"{text!r} is not in the log")
 
-    def pass_scans(self) -> None:
+    def pass_scans(self, owner: tuple[int, int] | None = None) -> None:
         """Let the emperor look at its source again: a vassal that comes now is seen after all that came before."""
         name = f"scan-{self.next_time()}.ini"
-        self.add(name)
+        path = self.add(name)
+        if owner is not None:
+            os.chown(path, *owner)
         self.wait_vassal(name, ready=1)
         self.remove(name)
         self.wait_gone(name)
@@ -318,3 +320,29 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+def connect(address: Path | int) -> socket.socket:
+    """A connection to a path, or to a port of loopback, on which somebody listens now or will in a moment."""
+    found: list[socket.socket] = []
+
+    def connected() -> bool:
+        connection = socket.socket(socket.AF_INET if isinstance(address, int) else socket.AF_UNIX)
+        try:
+            connection.connect(("127.0.0.1", address) if isinstance(address, int) else str(address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            connection.close()
+            return False
+        connection.settimeout(PATIENCE)
+        found.append(connection)
+        return True
+
+    wait_until(connected, lambda: f"nobody listens on {address}")
+    return found[0]
+
+
+def ask(address: Path | int) -> int:
+    """Connect to a test vassal on demand: the process id with which it answers."""
+    with connect(address) as connection:
+        connection.sendall(b"who are you?\n")
+        return int(connection.recv(64))

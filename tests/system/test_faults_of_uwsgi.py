@@ -7,7 +7,6 @@ import http.client
 import os
 import re
 import signal
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from emperor_trio.processes import SystemSpawner
 from emperor_trio.settings import Settings
 from emperor_trio.testing import ScriptedMonitor
 from tests.support.vassal import Report, is_alive, vassal_config
-from tests.system.empire import PATIENCE, EmperorUnderTest, free_port
+from tests.system.empire import PATIENCE, EmperorUnderTest, ask, free_port
 
 OWNER = (12_001, 13_001)
 
@@ -241,10 +240,7 @@ def test_no_thread_but_the_main_one_starts_vassals(emperor: EmperorUnderTest) ->
     first = emperor.wait_vassal("a.ini", ready=1)["pid"]
     os.kill(first, signal.SIGKILL)
     emperor.wait_vassal("a.ini", ready=1, pid=lambda pid: pid not in (first, -1))
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(emperor.folder / "b.sock"))
-        connection.sendall(b"hello")
-        emperor.wait_vassal("b.ini", ready=1)
+    assert ask(emperor.folder / "b.sock")
     reigns = emperor.stats()["pid"]
     text = trace.read_text()
     forked = {int(child): int(parent) for parent, child in _forks(text)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.vassal import is_alive
-from tests.system.empire import EmperorUnderTest, wait_until
+from tests.system.empire import EmperorUnderTest, ask, wait_until
 
 OWNER = (12_001, 13_001)
 
@@ -93,10 +92,7 @@ def on_demand_and_serving(emperor: EmperorUnderTest) -> None:
     emperor.add("a.ini", serve=9)
     emperor.start("--emperor-on-demand-extension", ".socket")
     emperor.wait((emperor.folder / "a.sock").exists)
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(emperor.folder / "a.sock"))
-        connection.sendall(b"hello")
-        assert connection.recv(64)
+    assert ask(emperor.folder / "a.sock")
 
 
 def asking_for_its_socket(emperor: EmperorUnderTest) -> None:
@@ -396,10 +392,7 @@ def test_nothing_leaks_over_many_lives(emperor: EmperorUnderTest) -> None:
         emperor.wait_vassal("a.ini", loyal=1, pid=lambda pid: pid not in (first, -1))
         emperor.wait(lambda: emperor.blacklisted("b.ini"))
         emperor.wait_vassal("d.ini", pid=-1)
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(address))
-            connection.sendall(b"hello")
-            assert connection.recv(64)
+        assert ask(address)
         emperor.wait_vassal("d.ini", pid=-1)
         for name in ("a.ini", "b.ini", "c.ini", "d.ini"):
             emperor.remove(name)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import signal
-import socket
 from pathlib import Path
 
 from tests.system.differential.scenario import Differs, Observation, scenario
-from tests.system.empire import EmperorUnderTest
+from tests.system.empire import EmperorUnderTest, connect
 
 
 def _end(emperor: EmperorUnderTest, number: int, *options: str, ignore_stop: bool = False) -> Observation:
@@ -101,10 +100,7 @@ def the_name_of_the_process(emperor: EmperorUnderTest) -> Observation:
 @scenario()
 def statistics_over_http(emperor: EmperorUnderTest) -> Observation:
     emperor.start("--stats-http", wait=False)
-    emperor.wait(emperor.stats_path.exists)
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
-        connection.connect(str(emperor.stats_path))
+    with connect(emperor.stats_path) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")

@@ -9,16 +9,7 @@ import stat
 from pathlib import Path
 
 from tests.system.differential.scenario import Differs, Observation, scenario
-from tests.system.empire import PATIENCE, EmperorUnderTest, free_port
-
-
-def ask(path: Path) -> int:
-    """Connect, and return the process id with which the test vassal answers."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(PATIENCE)
-        connection.connect(str(path))
-        connection.sendall(b"who are you?\n")
-        return int(connection.recv(64))
+from tests.system.empire import EmperorUnderTest, ask, connect, free_port
 
 
 def _wait_waiting(emperor: EmperorUnderTest, name: str, address: str | Path) -> None:
@@ -105,9 +96,7 @@ def on_a_port(emperor: EmperorUnderTest) -> Observation:
     emperor.add("a.ini", serve=1, leave_after_serve=True)
     emperor.start("--emperor-on-demand-extension", ".socket")
     emperor.wait_vassal("a.ini", pid=-1, on_demand=f"127.0.0.1:{port}")
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
-        connection.sendall(b"hello")
-        pid = int(connection.recv(64))
+    pid = ask(port)
     emperor.wait_vassal("a.ini", pid=-1)
     return {"same": pid == emperor.reported("start")[0]["pid"]}
 
@@ -225,7 +214,7 @@ die-on-idle = true
 
 
 def _get(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+    with connect(port) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n")[0]
 

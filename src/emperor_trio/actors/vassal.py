@@ -89,10 +89,10 @@ class VassalActor:
         gone: Callable[[VassalActor], None],
         zergs: Callable[[], int],
     ) -> None:
-        self.vassal = vassal
-        self.desired = desired
-        self.born = desired.spec.modified if desired.spec else 0
-        self.state = State()
+        self.vassal: VassalId = vassal
+        self.desired: Desired = desired
+        self.born: int = desired.spec.modified if desired.spec else 0
+        self.state: State = State()
         self._rules = rules
         self._spawner = spawner
         self._publish = publish

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from emperor_trio.errors import SpawnDeferred, SpawnError
 from emperor_trio.processes.chain import chain, find_tools, shell_environment
@@ -38,8 +38,8 @@ class Launcher:
         self._tools = find_tools()
         with open(os.devnull, "r+b", buffering=0) as null:
             self._null, *slots = (fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, 3) for _ in range(1 + SLOTS))
-        self.slots = tuple(slots)
-        self.close = weakref.finalize(self, _close_all, (self._null, *slots))
+        self.slots: tuple[int, ...] = tuple(slots)
+        self.close: Callable[[], object] = weakref.finalize(self, _close_all, (self._null, *slots))
 
     def start(self, launch: Launch) -> int:
         """Start one process, the leader of its own session, and return its id. It is the caller's to reap.

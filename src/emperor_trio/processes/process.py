@@ -92,7 +92,7 @@ class VassalProcess:
         """Takes the pipes over. Raises OSError where there is no room to watch one more."""
         pipe.setblocking(False)
         poller.watch(pipe.fileno(), self._readable)
-        self.pid = 0
+        self.pid: int = 0
         self._pipe: socket.socket | None = pipe
         self._config = config
         self._poller = poller

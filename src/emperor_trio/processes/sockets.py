@@ -106,7 +106,7 @@ class SystemListener:
         self._place = place
         self._poller = poller
         self._notify: Callable[[], None] | None = None
-        self.address = str(address)
+        self.address: str = str(address)
 
     def fileno(self) -> int:
         """The descriptor that becomes the vassal's stdin; −1 once it is closed."""

@@ -21,8 +21,8 @@ class ScriptedMonitor:
     """
 
     def __init__(self) -> None:
-        self.runs = 0
-        self.rings = 0
+        self.runs: int = 0
+        self.rings: int = 0
         self.publish: Callable[[Event], None] | None = None
         self._doorbell: Doorbell | None = None
         self._shown: Snapshot | None = None

@@ -54,8 +54,8 @@ class FakeListener:
 
     def __init__(self, address: str, agenda: Agenda) -> None:
         self.address = address
-        self.backlog = 0
-        self.closed = False
+        self.backlog: int = 0
+        self.closed: bool = False
         self._agenda = agenda
         self._notify: Callable[[], None] | None = None
 

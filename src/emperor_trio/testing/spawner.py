@@ -41,13 +41,13 @@ class FakeSpawner:
     """
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
-        self.behaviour = behaviour or Behaviour()
+        self.behaviour: Behaviour = behaviour or Behaviour()
         self.spawned: list[FakeProcess] = []
         self.listeners: list[FakeListener] = []
         self.sockets: dict[str, str | Exception | None] = {}
         self.hooks: dict[HookPoint, Hook] = {}
         self.hook_calls: list[HookCall] = []
-        self.bind_seconds = 0.0
+        self.bind_seconds: float = 0.0
         self.overlaps: list[VassalId] = []
         self._agenda = Agenda()
         self._behaviours: dict[str, deque[Behaviour]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import subprocess
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,9 @@ import trio
 from emperor_trio.errors import ListenError, UsageError
 from emperor_trio.model import Owner, VassalId
 from emperor_trio.ports import Listener
+from emperor_trio.processes import binding
 from emperor_trio.processes.binding import parse_owner
-from emperor_trio.processes.sockets import Inet, Unix, parse_address
+from emperor_trio.processes.sockets import Inet, SystemListener, Unix, parse_address
 from tests.processes.conftest import MakeCourt
 from tests.processes.support import ALICE, BOB, PATIENCE, Court, descriptors
 
@@ -78,6 +79,10 @@ def test_addresses_are_shown_as_they_are_written() -> None:
 
 async def listen(court: Court, address: str, owner: Owner | None = ALICE) -> Listener:
     return await court.spawner.listen(ONE, court.spec(owner=owner), address)
+
+
+async def listen_and_close(court: Court, address: str, owner: Owner | None = ALICE) -> None:
+    (await listen(court, address, owner)).close()
 
 
 class Bell:
@@ -332,6 +337,33 @@ async def test_a_tenant_can_not_take_anothers_dead_socket(make_court: MakeCourt)
         await listen(court, str(shared / "a.socket"), BOB)
 
 
+async def test_a_tenant_whose_disk_hangs_is_given_up(make_court: MakeCourt, monkeypatch: pytest.MonkeyPatch) -> None:
+    court = await make_court(tyrant=True)
+    before = descriptors()
+    monkeypatch.setattr(binding, "LIMIT", 0)
+    with pytest.raises(ListenError, match=f"a.socket as {ALICE}: it took longer than 0 s"):
+        await listen(court, "a.socket")
+    monkeypatch.undo()
+    await listen_and_close(court, "b.socket")
+    assert descriptors() == before
+
+
+async def test_binding_takes_turns(make_court: MakeCourt) -> None:
+    court = await make_court(tyrant=True)
+    async with trio.open_nursery() as nursery:
+        for number in range(2 * binding.AT_ONCE):
+            owner = Owner(ALICE.uid + number // 4, ALICE.gid)
+            nursery.start_soon(listen_and_close, court, f"{number}.socket", owner)
+    assert len(list(court.folder.glob("*.socket"))) == 2 * binding.AT_ONCE
+
+
+async def test_a_helper_that_fails_is_told(make_court: MakeCourt, monkeypatch: pytest.MonkeyPatch) -> None:
+    court = await make_court(tyrant=True)
+    monkeypatch.setattr(binding, "HELPER", "/nowhere/helper.py")
+    with pytest.raises(ListenError, match="the helper failed, it ended with code 2"):
+        await listen(court, "a.socket")
+
+
 async def test_a_tenant_can_not_take_a_privileged_port(make_court: MakeCourt) -> None:
     court = await make_court(tyrant=True)
     with pytest.raises(ListenError, match="only root may take port 1"):
@@ -384,9 +416,10 @@ async def test_a_cancelled_bind_leaves_nothing(make_court: MakeCourt, tyrant: bo
 async def test_the_backlog_is_as_asked_for(make_court: MakeCourt) -> None:
     court = await make_court(listen=7)
     listener = await listen(court, "127.0.0.1:0")
-    port = listener.address.rpartition(":")[2]
-    shown = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
-    assert shown.split()[2] == "7"
+    assert isinstance(listener, SystemListener)
+    with socket.socket(fileno=os.dup(listener.fileno())) as bound:
+        information = bound.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
+    assert struct.unpack_from("I", information, 28) == (7,)  # tcpi_sacked is the backlog of a listener
     listener.close()
 
 

@@ -328,3 +328,8 @@ async def test_children_of_others_are_left_alone_in_a_library(
     assert finished.returncode == 5
     assert await court.spawn(court.spec(exit_after=0)).ear.exit_code() == 0
     assert signal.getsignal(signal.SIGCHLD) is handler
+    robbed = court.spawn(court.spec())
+    await robbed.ear.bytes(b"\1")
+    robbed.process.kill()
+    os.waitpid(robbed.pid, 0)
+    assert await robbed.ear.exit_code() == 255

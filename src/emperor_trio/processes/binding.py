@@ -13,6 +13,7 @@ import os
 import pwd
 import socket
 import sys
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -27,8 +28,8 @@ DEFAULT_MODE = 0o666
 LIMIT = 10.0
 """Seconds for a child to bind: a tenant's file system may never answer."""
 
-AT_ONCE = 4
-"""Children that bind at the same time."""
+AT_ONCE = 8
+"""Children that bind at the same time, one for each tenant: whose file system hangs keeps few others waiting."""
 
 HELPER = os.path.abspath(_bind.__file__)
 UNPRIVILEGED_PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
@@ -46,6 +47,7 @@ class Binder:
         self._mode = DEFAULT_MODE if policy.chmod_socket is None else policy.chmod_socket
         self._chown = parse_owner(policy.chown_socket) if policy.chown_socket is not None else None
         self._limiter = trio.CapacityLimiter(AT_ONCE)
+        self._turns: WeakValueDictionary[int, trio.Lock] = WeakValueDictionary()
 
     async def bind(self, address: Address, owner: Owner | None) -> tuple[socket.socket, Address, Place | None]:
         """The listening socket, its address with the port that it got, and what is to be unlinked when it is closed.
@@ -97,7 +99,8 @@ class Binder:
             directory="/",
             descriptors=((bound.fileno(), self._slot),),
         )
-        async with self._limiter:
+        turn = self._turns.setdefault(owner.uid, trio.Lock())
+        async with turn, self._limiter:
             try:
                 finished = await self._children.ask(launch, LIMIT)
             except SpawnError as error:

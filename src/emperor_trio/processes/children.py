@@ -40,6 +40,7 @@ class Children:
         self._launcher = launcher
         self._reaper = reaper
 
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C may not come between the start and the watching
     def start(self, launch: Launch, on_exit: OnExit) -> int:
         """Start a process that is reaped when it ends; its id. Raises SpawnError and SpawnDeferred, as the launcher."""
         pid = self._launcher.start(launch)

@@ -51,10 +51,8 @@ class Reaper(ABC):
                 await trio.sleep(0.01)
 
     def _finish(self, pid: int) -> None:
-        """Its number is its own until it is reaped: only until then may its group be killed."""
         on_exit = self._watched.pop(pid)
-        kill_group(pid)
-        on_exit(reap(pid))
+        on_exit(kill_and_reap(pid))
 
 
 class SigchldReaper(Reaper):
@@ -73,7 +71,7 @@ class SigchldReaper(Reaper):
             if pid in self._watched:
                 self._finish(pid)
             else:
-                reap(pid)
+                os.waitpid(pid, 0)  # noqa: ASYNC222 - it has ended
             count += 1
             if count % BATCH == 0:
                 await trio.lowlevel.checkpoint()
@@ -114,18 +112,14 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def kill_and_reap(pid: int) -> None:
-    """Get rid of a child whose launch did not work out. Waits for its death, which follows at once."""
-    kill_group(pid)
-    reap(pid)
-
-
-def reap(pid: int) -> int:
-    """The exit code of a child that has ended, or is about to."""
+def kill_and_reap(pid: int) -> int:
+    """Kill what is left of a child's group and reap the child, which has ended or does so at once; its exit code."""
     try:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
-        return UNKNOWN
+        return UNKNOWN  # somebody else reaped it: its number may be another process' by now
+    kill_group(pid)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def has_ended(pid: int) -> bool:

@@ -6,6 +6,7 @@ run an emperor inside their own nursery; it touches nothing of theirs.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -167,6 +168,7 @@ def main(settings: Settings) -> int:
             emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)
             _announce(emperor, settings)  # reads the package's metadata, which may be closed to the user we become
             daemon.drop_privileges(settings)
+            gc.freeze()  # what was imported stays: the collector need not walk it again and again
             trio.run(_reign, emperor)
     return EXIT_FAILED if emperor.left_behind else EXIT_STOPPED
 

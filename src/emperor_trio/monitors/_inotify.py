@@ -194,10 +194,8 @@ class _Hub:
         users.discard((inbox, folder))
         if not users:
             self._users.pop(watch, None)
-            try:
+            with suppress(OSError):  # the folder may be gone, and with it the watch
                 self._inotify.rm_watch(watch)
-            except OSError:
-                return  # the kernel was faster: the folder is gone, and with it the watch
 
     def _end(self, watch: int) -> None:
         """The kernel ended a watch: with its folder, its file system, or because we asked."""

@@ -72,11 +72,12 @@ def _load(scheme: str, text: str) -> MonitorFactory:
     try:
         factory: MonitorFactory = point.load()
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == point.module.partition(".")[0]:
+        module = (error.name or "").partition(".")[0]
+        if module == point.module.partition(".")[0]:
             raise _explain_broken(text, point, error) from error
         raise DriverMissing(
             f"--emperor {text}: {scheme}:// needs the Python module {error.name!r}, which is not installed: "
-            f"pip install '{_name_extra(point) or error.name}'"
+            f"pip install '{_name_extra(point) or module}'"
         ) from error
     except (ImportError, AttributeError) as error:
         raise _explain_broken(text, point, error) from error

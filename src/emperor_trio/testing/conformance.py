@@ -82,7 +82,10 @@ class Ring:
 
 @dataclass
 class Watched:
-    """A monitor that runs, and what came of it: ``vassals`` are what it says there is, by name."""
+    """A monitor that runs, and what came of it: ``vassals`` are what it says there is, by name.
+
+    While it is not ``open``, nothing is taken in; ``knocked`` says that an observation waits then.
+    """
 
     patience: float
     bell: Ring = field(default_factory=Ring)
@@ -91,11 +94,14 @@ class Watched:
     events: list[Event] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     open: bool = True
+    knocked: bool = False
     _changed: trio.Event = field(default_factory=trio.Event)
 
     async def emit(self, observation: Observation) -> None:
         """Take in an observation, as the supervisor does; not while it is not :attr:`open`."""
         while not self.open:
+            self.knocked = True
+            self._wake()
             await self._changed.wait()
         match observation:
             case Snapshot(specs):
@@ -195,13 +201,15 @@ class MonitorConformance:
         await source.add("two.ini")
         async with watching(source) as watched:
             await watched.until_there(source.name("one.ini"), source.name("two.ini"))
-            assert isinstance(watched.observations[0], Snapshot)
-            assert len(watched.observations[0].specs) == 2
+            first = watched.observations[0]
+            assert isinstance(first, Snapshot), f"the first observation is no snapshot: {first!r:.200}"
+            assert len(first.specs) == 2, f"the first snapshot is not complete: {first!r:.500}"
 
     async def test_an_empty_source_says_so(self, source: Source) -> None:
         async with watching(source) as watched:
             await watched.until_there()
-            assert watched.observations[0] == Snapshot(())
+            first = watched.observations[0]
+            assert first == Snapshot(()), f"the first observation is no empty snapshot: {first!r:.200}"
 
     async def test_an_added_vassal_is_seen_and_nothing_else_changes(self, source: Source) -> None:
         await source.add("one.ini")
@@ -210,7 +218,7 @@ class MonitorConformance:
             before = watched.vassals[source.name("one.ini")]
             await source.add("two.ini")
             await watched.until_there(source.name("one.ini"), source.name("two.ini"))
-            assert watched.vassals[source.name("one.ini")] == before
+            assert watched.vassals[source.name("one.ini")] == before, "another vassal changed along"
 
     async def test_a_change_is_another_version(self, source: Source) -> None:
         await source.add("one.ini")
@@ -268,24 +276,24 @@ class MonitorConformance:
             before = dict(watched.vassals)
             await source.break_down()
             await trio.sleep(source.outage)
-            assert watched.vassals == before
-            assert not any(isinstance(seen, Destroy) for seen in watched.observations[said:])
+            assert watched.vassals == before, "an outage changed something"
             await source.change("two.ini")
             await source.add("three.ini")
             await source.heal()
             await watched.until_there(*both, source.name("three.ini"))
             await watched.until_newer(both[1], before[both[1]].version)
-            assert not any(isinstance(seen, Destroy) for seen in watched.observations[said:])
+            destroyed = [seen for seen in watched.observations[said:] if isinstance(seen, Destroy)]
+            assert not destroyed, f"an outage was taken for a removal: {destroyed}"
 
     async def test_an_outage_at_the_start_is_waited_out(self, source: Source) -> None:
         await source.add("one.ini")
         await source.break_down()
         async with watching(source) as watched:
             await trio.sleep(source.outage)
-            assert watched.observations == []
+            assert not watched.observations, f"said of a source that can't be read: {watched.observations!r:.200}"
             await source.heal()
             await watched.until_there(source.name("one.ini"))
-            assert isinstance(watched.observations[0], Snapshot)
+            assert isinstance(watched.observations[0], Snapshot), "the first observation is no snapshot"
 
     async def test_a_ring_is_answered(self, source: Source) -> None:
         await source.add("one.ini")
@@ -294,13 +302,15 @@ class MonitorConformance:
             said = len(watched.observations)
             watched.bell.ring()
             await watched.until(lambda: len(watched.observations) > said, "an answer to a ring")
-            assert watched.names == {source.name("one.ini")}
+            assert watched.names == {source.name("one.ini")}, "a ring changed something"
 
     async def test_nothing_is_lost_on_a_slow_listener(self, source: Source) -> None:
         async with watching(source) as watched:
             await watched.until_there()
             watched.open = False
-            for number in range(10):
+            await source.add("slow-0.ini")
+            await watched.until(lambda: watched.knocked, "an observation")
+            for number in range(1, 10):
                 await source.add(f"slow-{number}.ini")
             await source.remove("slow-0.ini")
             await source.change("slow-1.ini")
@@ -317,7 +327,7 @@ class MonitorConformance:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(monitor.run, watched.emit)
                 await watched.until_there(source.name("one.ini"))
-                assert isinstance(watched.observations[0], Snapshot)
+                assert isinstance(watched.observations[0], Snapshot), "the first observation is no snapshot"
                 nursery.cancel_scope.cancel()
 
     async def test_cancelled_in_any_state_it_leaves_nothing_behind(self, source: Source) -> None:

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -192,9 +193,7 @@ class EmperorUnderTest:
 
     def stats(self) -> Json:
         """The statistics now."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(PATIENCE)
-            connection.connect(str(self.stats_path))
+        with _connect(self.stats_path) as connection:
             text = b"".join(iter(lambda: connection.recv(65536), b""))
         found: Json = json.loads(text)
         return found
@@ -327,18 +326,25 @@ def connect(address: Path | int) -> socket.socket:
     found: list[socket.socket] = []
 
     def connected() -> bool:
-        connection = socket.socket(socket.AF_INET if isinstance(address, int) else socket.AF_UNIX)
-        try:
-            connection.connect(("127.0.0.1", address) if isinstance(address, int) else str(address))
-        except (FileNotFoundError, ConnectionRefusedError):
-            connection.close()
-            return False
-        connection.settimeout(PATIENCE)
-        found.append(connection)
-        return True
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            found.append(_connect(address))
+        return bool(found)
 
     wait_until(connected, lambda: f"nobody listens on {address}")
     return found[0]
+
+
+def _connect(address: Path | int) -> socket.socket:
+    connection = socket.socket(socket.AF_INET if isinstance(address, int) else socket.AF_UNIX)
+    # A full queue makes a socket with Python's timeout fail at once, and one without wait for ever.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(PATIENCE), 0))
+    try:
+        connection.connect(("127.0.0.1", address) if isinstance(address, int) else str(address))
+    except BaseException:
+        connection.close()
+        raise
+    connection.settimeout(PATIENCE)
+    return connection
 
 
 def ask(address: Path | int) -> int:

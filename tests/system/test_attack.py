@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import random
 import signal
 import socket
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -392,3 +394,59 @@ def test_garbage_and_haste_at_the_statistics(emperor: EmperorUnderTest) -> None:
     assert is_alive(emperor.pid)
     assert "Traceback" not in emperor.log()
     assert emperor.stop() == 0
+
+
+# --- haste -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_befalls_the_files_what_stands_there_in_the_end_runs(emperor: EmperorUnderTest, seed: int) -> None:
+    """Writes, halves of writes, renames to and fro, touches and removals at random, faster than vassals can follow."""
+    chance = random.Random(seed)
+    names = [f"{number}.ini" for number in range(10)]
+    elsewhere = emperor.folder / "elsewhere"
+    elsewhere.mkdir()
+    emperor.start("--emperor-no-blacklist")
+    for turn in range(12):
+        for step in range(chance.randint(1, 40)):
+            with contextlib.suppress(FileNotFoundError):
+                befall(emperor, chance, chance.choice(names), elsewhere, f"{turn}-{step}")
+        there = {name: (emperor.vassals / name).read_text() for name in names if (emperor.vassals / name).exists()}
+        emperor.wait(lambda there=there: runs(emperor) == there, "what runs is not what stands there")  # type: ignore[misc]
+    assert emperor.stop() == 0
+
+
+def befall(emperor: EmperorUnderTest, chance: random.Random, name: str, elsewhere: Path, mark: str) -> None:
+    path, text = emperor.vassals / name, vassal_config({"report": emperor.report.path, "mark": mark})
+    match chance.randrange(8):
+        case 0:
+            path.unlink()
+        case 1:
+            path.write_text(text)
+        case 2:
+            draft = path.with_suffix(".draft")
+            draft.write_text(text)
+            draft.rename(path)
+        case 3:
+            os.utime(path)
+        case 4:
+            path.rename(elsewhere / name)
+        case 5:
+            (elsewhere / name).rename(path)
+        case 6:
+            with path.open("w") as file:
+                file.write(text[:20])
+                file.flush()
+                time.sleep(chance.random() / 50)
+                file.write(text[20:])
+        case _:
+            path.rename(f"{path}~")
+            path.write_text(text)
+
+
+def runs(emperor: EmperorUnderTest) -> dict[str, str]:
+    """The text that each vassal has read last; nothing for those that are not ready, or to go."""
+    read = {entry["pid"]: entry["text"] for entry in emperor.reported("config")}
+    return {
+        vassal["id"]: read.get(vassal["pid"], "") if vassal["ready"] else "" for vassal in emperor.stats()["vassals"]
+    }

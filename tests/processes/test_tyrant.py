@@ -5,15 +5,17 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import signal
 from dataclasses import replace
 
 import pytest
+import trio
 
 from emperor_trio.errors import SpawnError
 from emperor_trio.model import Owner
 from tests.processes.conftest import MakeCourt
 from tests.processes.support import ALICE, BOB, Court
-from tests.support.vassal import Report
+from tests.support.vassal import Report, children_of, is_alive, wait_until
 
 
 def somebody_with_groups() -> pwd.struct_passwd:
@@ -86,6 +88,23 @@ async def test_namespaces(make_court: MakeCourt, names: tuple[str, ...], tyrant:
     assert start["uid"] == (ALICE.uid if tyrant else 0)
     subject.process.kill()
     assert await subject.ear.exit_code() == -9
+
+
+@pytest.mark.parametrize("code", [0, 26])
+async def test_an_exit_in_a_pid_namespace_is_told_as_it_is(make_court: MakeCourt, code: int) -> None:
+    court = await make_court(namespaces=("pid",), tyrant=True)
+    assert await court.spawn(court.spec(exit_after=0, exit_code=code)).ear.exit_code() == code
+
+
+async def test_a_death_in_a_pid_namespace_takes_all_in_it(make_court: MakeCourt) -> None:
+    court = await make_court(namespaces=("pid",), tyrant=True)
+    subject = court.spawn(court.spec(workers=1))
+    await subject.ear.bytes(b"\1")
+    (first,) = children_of(subject.pid)
+    (worker,) = children_of(first)
+    os.kill(first, signal.SIGKILL)
+    assert await subject.ear.exit_code() != 0  # some versions of unshare can't hand a signal on, and leave with 1
+    await trio.to_thread.run_sync(wait_until, lambda: not is_alive(worker))
 
 
 async def test_a_user_namespace_makes_the_owner_root_inside(make_court: MakeCourt) -> None:

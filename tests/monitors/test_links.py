@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+import trio
 
 from emperor_trio.events import MonitorNotice
 from emperor_trio.model import Destroy
 from emperor_trio.monitors import _look
-from tests.monitors.support import watching_files, write
+from emperor_trio.testing.conformance import Watched
+from tests.monitors.support import PATIENCE, make_monitor, watching_files, write
 
 
 @pytest.fixture
@@ -129,6 +131,21 @@ async def test_links_within_the_folder_and_loops(enabled: Path) -> None:
         write(enabled / "a.ini", "through the link")
         await watched.until_newer("b.ini", version)
         await watched.until_newer("a.ini", version)
+
+
+async def test_run_again_it_watches_the_targets_again(enabled: Path, target: Path) -> None:
+    watched = Watched(PATIENCE)
+    monitor = make_monitor(str(enabled), watched.publish, watched.bell)
+    for _ in range(3):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(monitor.run, watched.emit)
+            await watched.until_there("a.ini")
+            version = watched.vassals["a.ini"].version
+            write(target)
+            await watched.until_newer("a.ini", version)
+            nursery.cancel_scope.cancel()
+        watched.vassals.clear()
+    assert watched.events == []
 
 
 async def test_with_nofollow_the_link_itself_counts(enabled: Path, target: Path) -> None:

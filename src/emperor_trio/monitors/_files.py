@@ -7,6 +7,7 @@ means is decided in :mod:`._ledger` and :mod:`._agenda`.
 from __future__ import annotations
 
 import os
+from functools import partial
 from math import inf
 
 import trio
@@ -55,7 +56,7 @@ class FileMonitor:
                 job, say_all = self._agenda.take(trio.current_time()), self._say_all
                 self._say_all = False
                 look = await self._look(job)
-                told = self._take(look, say_all=say_all)
+                told = await self._take(look, say_all=say_all)
                 for event in told.events:
                     self._context.publish(event)
                 for observation in told.observations:
@@ -80,11 +81,14 @@ class FileMonitor:
             self._shortage = look.shortage
         return look
 
-    def _take(self, look: Look, *, say_all: bool) -> Told:
+    async def _take(self, look: Look, *, say_all: bool) -> Told:
+        """Decide what is to be said, and what is to be looked at next."""
         events = self._note_events()
         now = trio.current_time()
         self._agenda.looked(look.glances, now)
-        told = self._ledger.take(look, now, self._agenda.stale, self._agenda.unfinished, say_all=say_all)
+        take = partial(self._ledger.take, look, now, self._agenda.stale, self._agenda.unfinished, say_all=say_all)
+        # Thousands of folders take longer to think about than the loop may stand still.
+        told = await trio.to_thread.run_sync(take, limiter=self._limiter) if look.job.full else take()
         for event in events:
             if event.folder in look.watched:  # what it means may be known only now
                 self._agenda.note(event, now)
@@ -152,19 +156,17 @@ class FileMonitor:
         return events
 
     async def _wait(self) -> None:
-        """Until something happened, someone rings, or something is due."""
-        due = self._agenda.next_due()
-        if due <= trio.current_time():
-            return
+        """Until there is a reason to look: something happened that matters, someone rings, or something is due."""
         async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = due
             nursery.start_soon(self._wait_for_ring, nursery.cancel_scope)
-            if self._inbox is None:
-                await trio.sleep_forever()
-            else:
-                await self._inbox.wait()
+            while (due := self._agenda.next_due()) > trio.current_time():
+                nursery.cancel_scope.deadline = due
+                if self._inbox is None:
+                    await trio.sleep_forever()
+                else:
+                    await self._inbox.wait()
+                self._note_events()
             nursery.cancel_scope.cancel()
-        self._note_events()
 
     async def _wait_for_ring(self, scope: trio.CancelScope) -> None:
         await self._context.doorbell.wait()

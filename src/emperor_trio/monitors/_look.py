@@ -63,6 +63,7 @@ class Looker:
         self._known = known
         self._targets = set(targets)
         self._more = more
+        self._local: dict[int, bool] = {}
 
     def carry_out(self, job: Job) -> Look:
         self._look = Look(job)
@@ -96,6 +97,11 @@ class Looker:
         if self._watch(folder, mask) and bounded:
             self._targets.add(folder)
 
+    def _watches(self, points: tuple[Point, ...]) -> bool:
+        """Whether all is done about what a link leads over, as far as it can be."""
+        inbox = self._inbox
+        return inbox is None or all(inbox.watches(folder) for folder, _ in points)
+
     # --- folders ---
 
     def _walk(self, start: Place) -> None:
@@ -109,6 +115,11 @@ class Looker:
                 self._look.visits[place.path] = visit
             elif place is start and place.parent is not None:
                 self._notice(place.parent)
+
+    def _is_local(self, device: int, descriptor: int) -> bool:
+        if device not in self._local:
+            self._local[device] = is_local(descriptor)
+        return self._local[device]
 
     def _notice(self, path: str) -> None:
         """That a folder is there, and which one, without reading it."""
@@ -127,7 +138,7 @@ class Looker:
             with _opened(place.path, how) as descriptor:
                 status = os.fstat(descriptor)
                 visit.identity = (status.st_dev, status.st_ino)
-                visit.local = is_local(descriptor)
+                visit.local = self._is_local(status.st_dev, descriptor)
                 visit.covered = watched and visit.local
                 if last:
                     self._read_configs(visit, descriptor)
@@ -202,6 +213,8 @@ class Looker:
         self, glance: Glance, descriptor: int, status: os.stat_result, known: Found | None, companion: bool
     ) -> Outcome:
         entry = Entry(glance.name, glance.file, descriptor, self._plan.directory)
+        if known is not None and not self._watches(known.points):
+            known = None
 
         def follow() -> tuple[Point, ...]:
             return self._follow(os.path.realpath(glance.folder), os.readlink(glance.file, dir_fd=descriptor), CONTENT)

@@ -256,6 +256,14 @@ def test_heartbeats_are_required_from_the_first_on() -> None:
     assert life.end(-9).kinds == [do.Release, do.Withdraw, do.ReportDeath, do.AskLeave]
 
 
+def test_an_emperor_that_overslept_does_not_take_it_out_on_its_vassals() -> None:
+    life = Life().run()
+    life.say(Signal.HEARTBEAT)
+    assert life.later(3600) == ()
+    assert life.state.deadline == life.now + 30
+    assert life.later(30).of(do.Kill)
+
+
 def test_heartbeat_time_is_an_option() -> None:
     life = Life(LifecycleRules(required_heartbeat=7)).run()
     life.say(Signal.HEARTBEAT)

@@ -30,6 +30,9 @@ from emperor_trio.model import Desired, VassalId, VassalSpec
 REINFORCEMENT_PAUSE = 1.0
 """Seconds in which a vassal is heard only once when it asks for reinforcement (uWSGI's asks once a second at most)."""
 
+OVERSLEPT = 1.0
+"""A tick that comes this many seconds late says that the emperor itself was stopped or starved, and heard nobody."""
+
 KILL_PAUSE = 1.0
 """The shortest time, in seconds, between two SIGKILL for one process: one that hangs in the kernel takes its time."""
 
@@ -183,6 +186,8 @@ class _Turn:
             return
         if state.phase is Phase.STOPPING:
             self._kill(f"still there {self.rules.curse_tolerance:g} s after it was cursed")
+        elif self.now >= state.heartbeat_until + OVERSLEPT:
+            self._set(heartbeat_until=self.now + self.rules.required_heartbeat)
         elif self.now >= state.heartbeat_until:
             self._set(phase=Phase.STOPPING, leaving=Leaving.HUNG, cursed_at=self.now)
             self._kill(f"no heartbeat for {self.rules.required_heartbeat:g} s")

@@ -7,6 +7,7 @@ import pty
 import signal
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -361,6 +362,15 @@ def test_fifty_vassals_killed_at_once_are_all_back(emperor: EmperorUnderTest, lo
     assert len(emperor.stats()["blacklist"]) == (0 if loyal else 50)
     assert not any(is_alive(pid) for pid in first.values())
     assert len(emperor.processes()) == 51
+
+
+def test_each_death_before_loyalty_waits_longer(emperor: EmperorUnderTest) -> None:
+    emperor.add("a.ini", ready_after="never", exit_after=0)
+    emperor.start("--emperor-throttle", "300")
+    emperor.wait_reported("start", "a.ini", count=4)
+    at = [entry["at"] for entry in emperor.reported("start", "a.ini")]
+    waits = [later - earlier for earlier, later in pairwise(at)]
+    assert all(wait >= 0.3 * number for number, wait in enumerate(waits)), waits
 
 
 def test_a_killed_vassals_workers_go_with_it(emperor: EmperorUnderTest) -> None:

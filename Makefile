@@ -12,12 +12,13 @@ PACKAGES := gcc libc6-dev strace util-linux uwsgi-core
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 LOCK := $(BIN)/uv pip compile --quiet pyproject.toml --extra uwsgi --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock packages clean
+.PHONY: help run test bench lint format lock packages clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ run: $(RUN_STAMP) ## Start the emperor on examples/vassals: four real web applic
 
 test: packages $(DEV_STAMP) ## Run all tests (installs Debian packages that they need)
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: packages $(DEV_STAMP) ## Measure us beside uWSGI (BENCH_ARGS=--quick for a short look)
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: $(DEV_STAMP) ## Check style and types
 	$(BIN)/ruff check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -35,12 +36,20 @@ class Turn:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure emperors side by side.")
     parser.add_argument("--quick", action="store_true", help="a look in two minutes: fewer vassals, one run of each")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=[OURS.name, UWSGI.name], help="the first is ours")
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        choices=PEERS,
+        default=[OURS.name, UWSGI.name],
+        help="the others are compared with the first",
+    )
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--sizes", nargs="+", type=int, help="numbers of vassals (10 1000 4000)")
     parser.add_argument("--repeat", type=int, help="runs of each (3)")
     parser.add_argument("--changes", type=int, help="file changes in each run (10)")
     parser.add_argument("--idle", type=float, help="seconds of idleness in each run (15)")
+    parser.add_argument("--descriptors", type=int, help="the emperors' soft limit of descriptors (that of this shell)")
+    parser.add_argument("--realtime", action="store_true", help="go before whatever else this machine does (as root)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write there all that was measured, run by run")
     options = parser.parse_args(arguments)
     for name, default in (QUICK if options.quick else FULL).items():
@@ -65,17 +74,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not peer.installed:
             print(f"{peer.name}: there is no program {peer.program}", file=sys.stderr)
             return 2
-    machine = describe_machine()
+    if options.realtime:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))  # inherited by the emperors and their vassals
+    machine = describe_machine() | {peer.name: peer.version() for peer in peers}
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
     agenda = list(turns(options, peers))
     with tempfile.TemporaryDirectory() as folder:
-        plan = Plan(build_vassal(Path(folder)), options.changes, options.idle)
+        plan = Plan(build_vassal(Path(folder)), options.changes, options.idle, options.descriptors)
         measured = [measure(turn, plan, f"{number}/{len(agenda)}") for number, turn in enumerate(agenda, 1)]
     runs = [run for run in measured if run is not None]
     rows = list(summarize(runs, options.peers))
     print(table(rows, options.peers))
     if options.json is not None:
-        asked = {name: getattr(options, name) for name in ("peers", "scenarios", *FULL)}
+        asked = {name: getattr(options, name) for name in ("peers", "scenarios", "descriptors", "realtime", *FULL)}
         options.json.write_text(json.dumps(as_json(machine, asked, runs, rows), indent=1) + "\n")
     return 0 if len(runs) == len(agenda) else 1
 

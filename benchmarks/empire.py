@@ -25,6 +25,7 @@ PATIENCE = 300.0
 """Seconds after which what was waited for is taken to come never."""
 
 SPARE_DESCRIPTORS = 1024
+"""What an emperor may need beside two descriptors a vassal."""
 
 
 class Stuck(Exception):
@@ -65,13 +66,16 @@ class Vassals:
 class Empire:
     """``size`` configs that are there before the start; more may come. A context manager: at its end all is gone.
 
-    ``most`` is how many vassals there will be at once.
+    ``descriptors`` is the soft limit that the emperor is started with (``None``: ours, or more if ``most`` vassals at
+    once need more).
     """
 
-    def __init__(self, peer: Peer, size: int, most: int, binary: Path) -> None:
+    def __init__(self, peer: Peer, size: int, most: int, binary: Path, descriptors: int | None = None) -> None:
         self.peer = peer
         self.names: list[str] = []
-        self._most = most
+        self._descriptors = descriptors or max(
+            2 * most + SPARE_DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        )
         self._binary = binary
         self._folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
         self._configs = self._folder / "vassals"
@@ -182,9 +186,9 @@ class Empire:
     # --- small change ------------------------------------------------------------------------------------------------
 
     def _limit_descriptors(self) -> None:
-        """In the child: a soft limit that is enough, and no more. uWSGI closes descriptors one by one up to it."""
+        """In the child."""
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(2 * self._most + SPARE_DESCRIPTORS, hard), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(self._descriptors, hard), hard))
 
     @property
     def _running(self) -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,11 @@ class Peer:
     @property
     def installed(self) -> bool:
         return shutil.which(self.program) is not None
+
+    def version(self) -> str:
+        """What it says about itself."""
+        said = subprocess.run([self.program, "--version"], capture_output=True, text=True, timeout=30, check=True)
+        return said.stdout.split()[-1]
 
     def command(self, folder: Path, vassal: Path) -> list[str]:
         """The words that start it, in the foreground, with its own defaults for everything else."""

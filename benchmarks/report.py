@@ -17,6 +17,7 @@ Json = dict[str, object]
 
 def describe_machine() -> dict[str, str]:
     """What a reader needs to compare with another machine. The load is that of the moment: best before the start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     cpu = _field("/proc/cpuinfo", "model name")
     memory = int(_field("/proc/meminfo", "MemTotal").split()[0]) * 1024 / 1e9
     return {
@@ -25,7 +26,7 @@ def describe_machine() -> dict[str, str]:
         "memory": f"{memory:.0f} GB",
         "python": platform.python_version(),
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "descriptors": f"{resource.getrlimit(resource.RLIMIT_NOFILE)[1]} at most",
+        "descriptors": f"soft limit {soft:,}, hard limit {hard:,}",
     }
 
 

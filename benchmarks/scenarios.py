@@ -43,16 +43,20 @@ Sample = dict[Figure, list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``changes`` is how many file changes a run has; ``idle`` the seconds in which nothing happens."""
+    """``changes`` is how many file changes a run has; ``idle`` the seconds in which nothing happens.
+
+    ``descriptors`` is the soft limit with which emperors are started (``None``: that of this process).
+    """
 
     binary: Path
     changes: int = 10
     idle: float = 15.0
+    descriptors: int | None = None
 
 
 def reign(peer: Peer, size: int, plan: Plan) -> Sample:
     """From start to end with ``size`` vassals: boot, idleness, changes one at a time, shutdown."""
-    with Empire(peer, size, size, plan.binary) as empire:
+    with Empire(peer, size, size, plan.binary, plan.descriptors) as empire:
         started = empire.start()
         boot = empire.wait_ready() - started
         time.sleep(SETTLE)
@@ -73,7 +77,7 @@ def reign(peer: Peer, size: int, plan: Plan) -> Sample:
 
 def grow(peer: Peer, size: int, plan: Plan) -> Sample:
     """``size`` vassals come at once where a few run already, whose files are changed meanwhile, one after another."""
-    with Empire(peer, RESIDENTS, RESIDENTS + size, plan.binary) as empire:
+    with Empire(peer, RESIDENTS, RESIDENTS + size, plan.binary, plan.descriptors) as empire:
         residents = list(empire.names)
         empire.start()
         empire.wait_ready()

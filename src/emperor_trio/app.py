@@ -31,6 +31,9 @@ from emperor_trio.ports import Doorbell, Monitor, MonitorContext
 from emperor_trio.processes import LaunchPolicy, SystemSpawner, raise_descriptor_limit
 from emperor_trio.settings import Settings
 
+RELOAD_PAUSE = 0.5
+"""Seconds without a reload after a vassal came up: uWSGI's workers lose a signal while they start, and it hangs."""
+
 EXIT_STOPPED = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -43,6 +46,7 @@ def make_policy(settings: Settings) -> Policy:
             curse_tolerance=settings.emperor_curse_tolerance,
             required_heartbeat=settings.emperor_required_heartbeat,
             reload_tolerance=settings.emperor_reload_tolerance,
+            reload_pause=RELOAD_PAUSE,
             graceful_shutdown=settings.emperor_graceful_shutdown,
         ),
         throttle=ThrottleRules(

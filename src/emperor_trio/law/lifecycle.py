@@ -193,6 +193,8 @@ class _Turn:
             self._kill(f"no heartbeat for {self.rules.required_heartbeat:g} s")
         else:
             self._set(reload_until=NEVER)
+            if state.phase is Phase.STARTING:  # whoever never says that it is ready must not hold others back for ever
+                self.effects.append(do.ReportReady())
 
     # --- towards a process ---
 
@@ -395,7 +397,11 @@ class _Turn:
         elif desired.life != state.life:
             self._stop(Leaving.REPLACED, "it must be another process")
         elif desired.revision != state.revision and state.reload_until == NEVER:
-            self._reload(desired.spec)
+            calm = max(state.last_ready, state.last_accepting) + self.rules.reload_pause
+            if self.now < calm:
+                self._set(reload_until=calm)
+            else:
+                self._reload(desired.spec)
 
     def _reload(self, spec: VassalSpec) -> None:
         state = self.state

@@ -57,11 +57,15 @@ class Blame(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LifecycleRules:
-    """Times in seconds. ``spawn_hook`` and ``stop_hook`` say whether there is one to be run."""
+    """Times in seconds. ``spawn_hook`` and ``stop_hook`` say whether there is one to be run.
+
+    ``reload_pause`` is how long a vassal that came up is left alone before a reload.
+    """
 
     curse_tolerance: float = 30.0
     required_heartbeat: float = 30.0
     reload_tolerance: float = 10.0
+    reload_pause: float = 0.0
     graceful_shutdown: bool = False
     spawn_hook: bool = False
     stop_hook: bool = False

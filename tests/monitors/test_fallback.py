@@ -147,9 +147,13 @@ async def test_a_look_that_hangs_does_not_hold_a_cancellation_up(folder: Path, m
 
     descriptors = count_descriptors()
     monkeypatch.setattr(_look, "is_local", hang)
+    monkeypatch.setattr(_files, "SLOW_LOOK", 0.05)
     with trio.fail_after(30):
         async with watching_files(folder) as watched:
             await trio.to_thread.run_sync(entered.wait)
+            await watched.until(lambda: notices(watched))
+            expected = "looking takes over 0.05 s, a file system may hang; vassals stay as they are meanwhile"
+            assert notices(watched) == [expected]
             assert watched.observations == []
         leave.set()
         while count_descriptors() > descriptors:

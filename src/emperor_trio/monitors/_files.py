@@ -7,6 +7,7 @@ means is decided in :mod:`._ledger` and :mod:`._agenda`.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from math import inf
 
@@ -25,6 +26,9 @@ from emperor_trio.ports import Emit, MonitorContext
 
 SAFETY_SCAN = 60.0
 """Seconds between complete looks while inotify tells of every change."""
+
+SLOW_LOOK = 30.0
+"""Seconds after which a look that is not over is told of, once until one is over in time."""
 
 INOTIFY_RETRY = 60.0
 """Seconds after inotify fell short until it is tried again."""
@@ -45,6 +49,7 @@ class FileMonitor:
         self._shortage = ""
         self._retry_inotify_at = -inf
         self._trouble = ""
+        self._slow = False
 
     async def run(self, emit: Emit) -> None:
         """See :class:`emperor_trio.ports.Monitor`."""
@@ -70,16 +75,37 @@ class FileMonitor:
     # --- looking ---
 
     async def _look(self, job: Job) -> Look:
-        """Carry a job out in a thread. A cancellation does not wait for it: a file system may hang."""
         more = not self._shortage or trio.current_time() >= self._retry_inotify_at
         targets = self._ledger.vassals.points.folders()
         looker = Looker(self._plan, self._rules, self._inbox, self._ledger.vassals.known, targets, more=more)
-        look = await trio.to_thread.run_sync(looker.carry_out, job, limiter=self._limiter, abandon_on_cancel=True)
+        carry_out = partial(looker.carry_out, job)
+        look = await (self._run(carry_out) if not job.places else self._run_watched(carry_out))
         if look.shortage:
             self._retry_inotify_at = trio.current_time() + INOTIFY_RETRY
         if look.shortage or (more and job.full):
             self._shortage = look.shortage
         return look
+
+    async def _run(self, carry_out: Callable[[], Look]) -> Look:
+        """In a thread. A cancellation does not wait for it: a file system may hang."""
+        return await trio.to_thread.run_sync(carry_out, limiter=self._limiter, abandon_on_cancel=True)
+
+    async def _run_watched(self, carry_out: Callable[[], Look]) -> Look:
+        """The same, and tell of it once when it takes too long."""
+        started = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._warn_when_slow)
+            look = await self._run(carry_out)
+            nursery.cancel_scope.cancel()
+        self._slow = self._slow and trio.current_time() - started >= SLOW_LOOK
+        return look
+
+    async def _warn_when_slow(self) -> None:
+        await trio.sleep(SLOW_LOOK)
+        if not self._slow:
+            text = f"looking takes over {SLOW_LOOK:g} s, a file system may hang; vassals stay as they are meanwhile"
+            self._context.publish(MonitorNotice(self._context.name, text))
+        self._slow = True
 
     async def _take(self, look: Look, *, say_all: bool) -> Told:
         """Decide what is to be said, and what is to be looked at next."""

@@ -90,7 +90,7 @@ def test_time_to_acknowledge_is_an_option() -> None:
 
 def test_time_to_acknowledge_runs_out_without_harm_where_nothing_newer_is_wanted() -> None:
     life = Life(config=b"1").start()
-    assert life.later(10) == ()
+    assert life.later(10).of(do.Send) == []
     assert (life.phase, life.state.deadline) == (Phase.STARTING, NEVER)
 
 
@@ -169,6 +169,15 @@ def test_vassal_that_keeps_asking_for_its_config_does_not_keep_its_old_one() -> 
     life.say(Signal.SEND_CONFIG)
     assert life.later(1).of(do.Send) == [do.Send(Order.STOP)]
     assert life.state.leaving is Leaving.REPLACED
+
+
+def test_reload_of_its_own_and_ours_right_after_it_are_two_reads() -> None:
+    """It has read ours with its own reload when it is told of ours: the second byte 2 needs a second chunk."""
+    life = Life(config=b"1").run()
+    life.change(config=b"2")
+    assert life.say(Signal.SEND_CONFIG, Signal.ACCEPTING, Signal.SEND_CONFIG).of(do.AnswerConfig) == [
+        do.AnswerConfig(b"2")
+    ]
 
 
 def test_vassal_without_a_config_pipe_gets_none() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import TypeVar
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from emperor_trio.law.protocol import Signal
 from emperor_trio.law.state import EXILE_CODE, LifecycleRules
@@ -12,11 +16,20 @@ from emperor_trio.law.throttle import ThrottleRules
 from emperor_trio.model import Destroy, Snapshot, Touch, VassalSpec
 from tests.law.world import World
 
-MONITORS = st.sampled_from(["dir://one", "dir://two"])
-NAMES = st.sampled_from(["a.ini", "b.ini", "c.ini"])
+MONITORS = st.sampled_from(["dir://one", "dir://one", "dir://one", "dir://two"])
+NAMES = st.sampled_from(["a.ini", "b.ini"])
 SOCKETS = st.sampled_from([None, None, "/run/one.socket", "/run/two.socket"])
+SAID = [Signal.LOYAL, Signal.LEAVE, Signal.HEARTBEAT, Signal.REINFORCEMENT, 99]
 PICK = st.integers(0, 7)
 """Which of those there are; counted round."""
+
+
+T = TypeVar("T")
+
+
+def one_of(those: Sequence[T], pick: int) -> Sequence[T]:
+    """One of those there are, or none where there is none."""
+    return [those[pick % len(those)]] if those else []
 
 
 class Empire(RuleBasedStateMachine):
@@ -25,19 +38,34 @@ class Empire(RuleBasedStateMachine):
 
     @initialize(
         max_starting=st.integers(0, 2),
-        max_restarts=st.sampled_from([0, 0, 2, 5]),
+        max_restarts=st.sampled_from([0, 1, 3]),
         blacklist=st.booleans(),
         broodlord=st.integers(0, 2),
         stop_hook=st.booleans(),
         graceful=st.booleans(),
+        reload_pause=st.sampled_from([0.0, 0.5]),
+        sockets=st.lists(SOCKETS, min_size=2, max_size=2),
     )
     def begin(
-        self, max_starting: int, max_restarts: int, blacklist: bool, broodlord: int, stop_hook: bool, graceful: bool
+        self,
+        max_starting: int,
+        max_restarts: int,
+        blacklist: bool,
+        broodlord: int,
+        stop_hook: bool,
+        graceful: bool,
+        reload_pause: float,
+        sockets: list[str | None],
     ) -> None:
+        """An empire that reigns already."""
         throttle = ThrottleRules(max_starting=max_starting, max_restarts=max_restarts, blacklist=blacklist)
-        rules = LifecycleRules(stop_hook=stop_hook, graceful_shutdown=graceful)
+        rules = LifecycleRules(stop_hook=stop_hook, graceful_shutdown=graceful, reload_pause=reload_pause)
         self.world = World(rules, throttle, broodlord)
         self.versions = 0
+        for name, socket in zip(["a.ini", "b.ini"], sockets, strict=True):
+            self.world.observe("dir://one", Touch(self.spec(name, socket, ask=False, sent=name == "a.ini")))
+        self.world.settle()
+        self.world.check_at_rest()
 
     def spec(self, name: str, socket: str | None, ask: bool, sent: bool) -> VassalSpec:
         self.versions += 1
@@ -50,10 +78,14 @@ class Empire(RuleBasedStateMachine):
     def add_or_change(self, monitor: str, name: str, socket: str | None, ask: bool, sent: bool) -> None:
         self.world.observe(monitor, Touch(self.spec(name, socket, ask and sent, sent)))
 
-    @rule(name=NAMES)
-    def change_again(self, name: str) -> None:
-        """The usual change: the same vassal with a newer config that is sent."""
-        self.world.observe("dir://one", Touch(self.spec(name, None, ask=False, sent=True)))
+    @rule(pick=PICK)
+    def change(self, pick: int) -> None:
+        """The usual: a newer config, and nothing else."""
+        wanted = [(actor.vassal.monitor, actor.desired.spec) for actor in self.world.table.values()]
+        for monitor, old in one_of(wanted, pick):
+            if old is not None:
+                newer = self.spec(old.name, old.socket, old.ask_socket, sent=old.config is not None)
+                self.world.observe(monitor, Touch(newer))
 
     @rule(monitor=MONITORS, name=NAMES)
     def remove(self, monitor: str, name: str) -> None:
@@ -64,25 +96,21 @@ class Empire(RuleBasedStateMachine):
         specs = tuple(self.spec(name, socket, ask=False, sent=socket is None) for name in sorted(names))
         self.world.observe(monitor, Snapshot(specs))
 
-    @rule()
-    def reload_all(self) -> None:
-        self.world.reload_all()
-
-    @rule()
-    def forgive_all(self) -> None:
-        self.world.forgive_all()
+    @rule(forgive=st.booleans())
+    def command(self, forgive: bool) -> None:
+        if forgive:
+            self.world.forgive_all()
+        else:
+            self.world.reload_all()
 
     # --- whose turn it is ---
 
-    @precondition(lambda self: self.world.actors_with_a_turn)
     @rule(pick=PICK, turns=st.integers(1, 4))
     def actor(self, pick: int, turns: int) -> None:
         for _ in range(turns):
-            ready = self.world.actors_with_a_turn
-            if ready:
-                ready[pick % len(ready)].turn()
+            for actor in one_of(self.world.actors_with_a_turn, pick):
+                actor.turn()
 
-    @precondition(lambda self: self.world.channel)
     @rule(messages=st.integers(1, 6))
     def supervisor(self, messages: int) -> None:
         for _ in range(min(messages, len(self.world.channel))):
@@ -92,6 +120,13 @@ class Empire(RuleBasedStateMachine):
     def grant(self, spawns: int) -> None:
         for _ in range(spawns):
             self.world.grant()
+
+    @rule(rounds=st.integers(1, 6), but=st.none() | PICK)
+    def go_on(self, rounds: int, but: int | None) -> None:
+        """The usual: everyone has a turn; but perhaps what one process sent stays on its way."""
+        slow = [] if but is None else one_of(self.world.talking, but)
+        for _ in range(rounds):
+            self.world.go_on(slow)
 
     @rule(seconds=st.sampled_from([0.05, 0.5, 1.0, 5.0, 10.0, 30.0, 200.0]))
     def wait(self, seconds: float) -> None:
@@ -103,73 +138,98 @@ class Empire(RuleBasedStateMachine):
     def change_system(self, system: str) -> None:
         self.world.system = system
 
-    @precondition(lambda self: self.world.jobs)
     @rule(pick=PICK, well=st.booleans(), address=SOCKETS)
     def end_job(self, pick: int, well: bool, address: str | None) -> None:
-        self.world.end_job(pick % len(self.world.jobs), well=well, address=address)
+        for number in one_of(range(len(self.world.jobs)), pick):
+            self.world.end_job(number, well=well, address=address)
 
-    @precondition(lambda self: any(not socket.closed for socket in self.world.sockets))
     @rule(pick=PICK)
     def connect(self, pick: int) -> None:
-        listening = [socket for socket in self.world.sockets if not socket.closed]
-        self.world.connect(listening[pick % len(listening)])
+        for socket in one_of([socket for socket in self.world.sockets if not socket.closed], pick):
+            self.world.connect(socket)
 
-    @precondition(lambda self: self.world.talking)
     @rule(pick=PICK, number=PICK)
     def deliver(self, pick: int, number: int) -> None:
-        process = self.world.talking[pick % len(self.world.talking)]
-        self.world.deliver(process, number % len(process.wire))
+        for process in one_of(self.world.talking, pick):
+            self.world.deliver(process, number % len(process.wire))
 
     # --- vassals ---
 
-    @precondition(lambda self: any(not process.booted for process in self.world.alive))
     @rule(pick=PICK)
     def boot(self, pick: int) -> None:
-        booting = [process for process in self.world.alive if not process.booted]
-        process = booting[pick % len(booting)]
-        if process.asked_at is None:
-            process.boot()
-        else:
-            process.finish_reload()
+        for process in one_of([process for process in self.world.alive if not process.booted], pick):
+            process.go_on()
 
-    @precondition(lambda self: any(process.orders and process.booted for process in self.world.alive))
     @rule(pick=PICK)
     def obey(self, pick: int) -> None:
-        obedient = [process for process in self.world.alive if process.orders and process.booted]
-        obedient[pick % len(obedient)].obey()
+        for process in one_of([process for process in self.world.alive if process.orders and process.booted], pick):
+            process.obey()
 
-    @precondition(lambda self: any(process.booted for process in self.world.alive))
     @rule(pick=PICK)
     def reload_of_its_own_accord(self, pick: int) -> None:
-        booted = [process for process in self.world.alive if process.booted]
-        booted[pick % len(booted)].reload()
+        for process in one_of([process for process in self.world.alive if process.booted], pick):
+            process.reload()
 
-    @precondition(lambda self: self.world.alive)
     @rule(
         pick=PICK,
         signals=st.lists(
-            st.sampled_from([Signal.LOYAL, Signal.LEAVE, Signal.HEARTBEAT, Signal.REINFORCEMENT, 99]),
+            st.sampled_from(SAID),
             min_size=1,
             max_size=3,
         ),
     )
     def say(self, pick: int, signals: list[int]) -> None:
-        self.world.alive[pick % len(self.world.alive)].say(*signals)
+        for process in one_of(self.world.alive, pick):
+            process.say(*signals)
 
-    @precondition(lambda self: self.world.alive)
     @rule(pick=PICK, code=st.sampled_from([0, 1, EXILE_CODE, -9]))
     def die(self, pick: int, code: int) -> None:
-        self.world.alive[pick % len(self.world.alive)].end(code)
+        for process in one_of(self.world.alive, pick):
+            process.end(code)
 
-    @precondition(lambda self: self.world.alive)
-    @rule(pick=PICK)
-    def close_pipe(self, pick: int) -> None:
-        self.world.alive[pick % len(self.world.alive)].close()
+    @rule(pick=PICK, stuck=st.booleans())
+    def break_pipe(self, pick: int, stuck: bool) -> None:
+        for process in one_of(self.world.alive, pick):
+            if stuck:
+                process.stuck = True
+            else:
+                process.close()
 
-    @precondition(lambda self: self.world.alive)
-    @rule(pick=PICK)
-    def get_stuck(self, pick: int) -> None:
-        self.world.alive[pick % len(self.world.alive)].stuck = True
+    @rule(seed=st.integers(0, 2**32), length=st.sampled_from([400, 200, 100, 50, 20, 10, 5, 2, 1]))
+    def storm(self, seed: int, length: int) -> None:
+        """Much of all that at once. Single steps find the simplest way into a fault, storms the way in at all."""
+        dice = Random(seed)
+
+        def pick() -> int:
+            return dice.randrange(8)
+
+        actions: dict[Callable[[], None], int] = {
+            lambda: self.change(pick()): 4,
+            lambda: self.add_or_change("dir://one", dice.choice("ab") + ".ini", *self._socket(dice)): 1,
+            lambda: self.remove("dir://one", dice.choice("ab") + ".ini"): 1,
+            lambda: self.command(dice.random() < 0.5): 1,
+            lambda: self.actor(pick(), 1): 20,
+            lambda: self.supervisor(1): 12,
+            lambda: self.grant(1): 6,
+            lambda: self.wait(dice.choice([0.1, 1.0, 5.0, 10.0, 30.0])): 2,
+            lambda: self.go_on(1, pick()): 4,
+            lambda: self.change_system(dice.choice(["sound"] * 4 + ["short", "broken"])): 1,
+            lambda: self.end_job(pick(), dice.random() < 0.9, dice.choice([None, "/run/one.socket"])): 4,
+            lambda: self.connect(pick()): 3,
+            lambda: self.deliver(pick(), pick()): 16,
+            lambda: self.boot(pick()): 8,
+            lambda: self.obey(pick()): 6,
+            lambda: self.reload_of_its_own_accord(pick()): 2,
+            lambda: self.say(pick(), [dice.choice(SAID)]): 3,
+            lambda: self.die(pick(), dice.choice([0, 1, EXILE_CODE, -9])): 3,
+            lambda: self.break_pipe(pick(), dice.random() < 0.5): 1,
+        }
+        for action in dice.choices(list(actions), list(actions.values()), k=length):
+            action()
+            self.world.check()
+
+    def _socket(self, dice: Random) -> tuple[str | None, bool, bool]:
+        return dice.choice([None, None, "/run/one.socket", "/run/two.socket"]), dice.random() < 0.3, dice.random() < 0.7
 
     # --- what must hold ---
 
@@ -177,10 +237,11 @@ class Empire(RuleBasedStateMachine):
     def check(self) -> None:
         self.world.check()
 
-    @rule()
-    def come_to_rest(self) -> None:
-        self.world.settle()
-        self.world.check_at_rest()
+    @rule(rest=st.sampled_from([True, False, False]))
+    def come_to_rest(self, rest: bool) -> None:
+        if rest:
+            self.world.settle()
+            self.world.check_at_rest()
 
     def teardown(self) -> None:
         """Every schedule ends in what is desired; and then in nothing, with mercy or without."""
@@ -197,7 +258,7 @@ class Empire(RuleBasedStateMachine):
 
 
 SHORT = settings(
-    max_examples=300,
+    max_examples=1_000,
     stateful_step_count=60,
     deadline=None,
     derandomize=True,

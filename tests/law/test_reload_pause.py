@@ -39,3 +39,22 @@ def test_a_vassal_that_runs_for_long_is_reloaded_at_once() -> None:
     life.now += 0.5
     assert RELOAD in life.change()
     assert life.state.deadline != NEVER
+
+
+def test_workers_that_start_over_and_over_do_not_keep_the_old_config() -> None:
+    """Worker 1 says byte 5 each time, and a newer config may be what ends its crashes."""
+    life = Life(LifecycleRules(reload_pause=0.5)).serve()
+    life.change()
+    for _ in range(4):
+        life.now += 0.1
+        assert RELOAD not in life.say(Signal.ACCEPTING)
+    assert RELOAD in life.later(0.1)
+
+
+def test_reload_of_its_own_accord_in_the_pause_holds_back_ours() -> None:
+    life = Life(LifecycleRules(reload_pause=0.5), config=b"1").run()
+    life.change(config=b"2")
+    assert life.say(Signal.SEND_CONFIG) == (do.AnswerConfig(b"1"),)
+    assert life.later(0.5) == ()
+    life.say(Signal.ACCEPTING)
+    assert life.later(0.5).of(do.Send) == [do.Send(Order.RELOAD, b"2")]

@@ -7,6 +7,7 @@ says whose turn it is: so any order of turns can be played. What must hold at ev
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from emperor_trio.law import effects as do
@@ -25,7 +26,8 @@ PATIENCE = 5.0
 
 @dataclass(eq=False)
 class Process:
-    """One process of the model's OS. ``wire`` is what it sent and nobody has heard yet."""
+    """One process of the model's OS. ``wire`` is what it sent and nobody has heard yet; a ``stuck`` one takes no more
+    orders; a ``counted`` one has a place among those starting."""
 
     actor: Actor
     generation: int
@@ -57,6 +59,13 @@ class Process:
             self.wire.append(hear.Ended(self.generation, code))
 
     # --- as uWSGI behaves ---
+
+    def go_on(self) -> None:
+        """Go on with a start or reload that is under way."""
+        if self.asked_at is None:
+            self.boot()
+        else:
+            self.finish_reload()
 
     def boot(self) -> None:
         """The first start: it reads its config, and says byte 1."""
@@ -145,10 +154,9 @@ class Actor:
 
     def turn(self) -> None:
         """Take one message, or notice that a deadline has passed; then report all there is to report."""
-        late = self.state.deadline <= self.world.now
+        before, late = self.state, self.state.deadline <= self.world.now
         self.take(hear.Tick() if late else self.mail.popleft())
-        if late:
-            assert self.state.deadline > self.world.now, "a tick that moves no deadline comes for ever"
+        assert not late or self.state != before, "a tick that changes nothing comes for ever"
         while self.reports:
             self.world.channel.append((self, self.reports.popleft()))
 
@@ -248,8 +256,9 @@ class Actor:
         assert process is not None, "orders are sent to live processes alone"
         failed = hear.OrderFailed(self.state.generation)
         if config is not None:
-            if process.chunks or not process.alive:
+            if not process.alive:
                 return failed
+            assert not process.chunks, "a reload never finds a chunk that was not read"
             process.chunks.append(config)
         if process.stuck or not process.open or not process.alive:
             return failed
@@ -466,7 +475,7 @@ class World:
         """Nothing new comes in, everyone does what is expected of it, and time goes on, until nothing more happens."""
         self.system = "sound"
         for _ in range(20_000):
-            if not self._go_on():
+            if not self.go_on():
                 wait = min([self.pacer.next_due(), *(actor.state.deadline for actor in self.table.values())])
                 if wait == NEVER:
                     return
@@ -474,15 +483,16 @@ class World:
             self.check()
         raise AssertionError("it never comes to rest")
 
-    def _go_on(self) -> bool:
-        """Whatever can be done now, once; whether there was anything."""
+    def go_on(self, slow: Sequence[Process] = ()) -> bool:
+        """Whatever can be done now, once; whether there was anything. What the ``slow`` sent stays on its way."""
         busy = False
         while self.jobs:
             self.end_job(0, address="/run/told.socket")
             busy = True
         for process in self.talking:
-            self.deliver(process)
-            busy = True
+            if process not in slow:
+                self.deliver(process)
+                busy = True
         for actor in self.actors_with_a_turn:
             actor.turn()
             busy = True
@@ -500,12 +510,9 @@ class World:
             return False  # it does nothing any more: it has to be killed
         if not process.booted:
             before = len(process.wire)
-            if process.configs or process.asked_at is not None:
-                process.finish_reload()
-            else:
-                process.boot()
+            process.go_on()
             return len(process.wire) > before
-        if process.orders and not process.stuck:
+        if process.orders:
             process.obey()
             return True
         return False
@@ -523,11 +530,11 @@ class World:
             process = actor.process
             assert (process is not None) == (state.phase is Phase.RUNNING)
             assert (actor.socket is not None and actor.socket.armed) == (state.phase is Phase.WAITING)
+            assert actor.socket is None or state.phase in (Phase.RUNNING, Phase.WAITING)
             if process is not None:
                 assert process.alive
                 assert not process.chunks, "no stale chunk lies in the pipe"
-                if not process.stuck:
-                    assert process.config == desired.spec.config, "it runs with the newest config"
+                assert process.config == desired.spec.config, "it runs with the newest config"
             assert not vassal.ordinal or state.phase is Phase.RUNNING, "no zerg is kept that does not run"
         assert len(self.alive) == sum(actor.process is not None for actor in self.table.values())
         assert self.pacer.starting == 0, "no place among those starting leaks"

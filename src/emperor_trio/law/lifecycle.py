@@ -135,6 +135,7 @@ class _Turn:
                     self._note_ready()
                 self._set(accepting=True, last_accepting=self.now)
                 if not state.accepting:
+                    self._set(came_up=self.now)
                     self.publish(events.VassalAccepting(self.vassal))
             case Signal.LOYAL:
                 self._set(loyal=True, last_loyal=self.now)
@@ -167,7 +168,7 @@ class _Turn:
             self._set(chunk_sent=False)
             return
         self.effects.append(do.AnswerConfig(config))
-        if self.state.reload_until == NEVER:
+        if self.state.ready:
             # It reloads of its own accord: a reload of ours waits until it is ready again, like any second one.
             self._set(ready=False, accepting=False, reload_until=self.now + self.rules.reload_tolerance)
 
@@ -177,6 +178,7 @@ class _Turn:
         if state.phase is Phase.STARTING:
             self._set(phase=Phase.RUNNING)
         if not state.ready:
+            self._set(came_up=self.now)
             self.effects.append(do.ReportReady())
             self.publish(events.VassalReady(self.vassal, state.revision))
 
@@ -397,7 +399,7 @@ class _Turn:
         elif desired.life != state.life:
             self._stop(Leaving.REPLACED, "it must be another process")
         elif desired.revision != state.revision and state.reload_until == NEVER:
-            calm = max(state.last_ready, state.last_accepting) + self.rules.reload_pause
+            calm = state.came_up + self.rules.reload_pause
             if self.now < calm:
                 self._set(reload_until=calm)
             else:

@@ -78,8 +78,8 @@ class State:
     ``spec`` is what the live process (or the bound socket) was made from; ``revision`` and ``life`` are those of it.
     ``generation`` numbers the processes; what carries another one is of an earlier process and is dropped. ``ticket``
     does the same for a socket asked for or bound, ``asked`` for the leave to spawn. ``ready`` is false from a spawn or
-    reload on until byte 1 or 5; ``came_up`` is when it, or ``accepting``, became true; ``chunk_sent`` says that a config
-    chunk went out for which no byte 2 was heard yet.
+    reload on until byte 1 or 5; ``came_up`` is when it, or ``accepting``, became true; ``chunk_sent`` says that a chunk
+    of config went out for which no byte 2 was heard yet.
     """
 
     phase: Phase = Phase.NEW

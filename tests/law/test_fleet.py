@@ -295,7 +295,7 @@ def test_number_of_a_zerg_that_ended_is_taken_again_with_another_life() -> None:
     first, second = (empire.fleet.add_zerg(A, most=3) for _ in range(2))
     assert first
     assert second
-    assert empire.fleet.end_zerg(first.vassal) == Change(zerg(1), Desired(None), What.REMOVED)
+    assert empire.fleet.end_zerg(first.vassal) == Change(zerg(1), Desired(None), What.ENDED)
     assert empire.fleet.end_zerg(first.vassal) is None
     third = empire.fleet.add_zerg(A, most=3)
     assert third

@@ -37,6 +37,7 @@ class What(Enum):
     SOCKET = "socket changed"
     REMOVED = "removed at its source"
     REFUSED = "refused"
+    ENDED = "its process ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class Fleet:
             return None
         if not lives:
             del zergs[vassal.name]
-        return Change(vassal, Desired(None), What.REMOVED)
+        return Change(vassal, Desired(None), What.ENDED)
 
     def count_zergs(self) -> int:
         return sum(len(lives) for table in self._monitors.values() for lives in table.zergs.values())

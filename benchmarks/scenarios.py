@@ -17,8 +17,9 @@ SCAN = 3.0
 SETTLE = 2.0
 """Seconds between the last start of a vassal and what is measured then."""
 
-RESIDENTS = 10
-"""How many vassals run already where others are added."""
+RESIDENTS = 100
+"""How many vassals run already where others are added. They are changed one after the other, so that none is changed
+again just after it came up: ours leaves it alone then for half a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,9 @@ def reign(peer: Peer, size: int, plan: Plan) -> Sample:
         time.sleep(SETTLE)
         idle = _measure_idle(empire, plan.idle)
         changes = []
-        for _ in range(plan.changes):
+        for number in range(plan.changes):
             time.sleep(random.uniform(0, SCAN))
-            changes.append(_measure_change(empire, random.choice(empire.names)))
+            changes.append(_measure_change(empire, empire.names[number % size]))
         resident = empire.resident()
         return {
             BOOT: [boot],
@@ -76,7 +77,7 @@ def reign(peer: Peer, size: int, plan: Plan) -> Sample:
 
 
 def grow(peer: Peer, size: int, plan: Plan) -> Sample:
-    """``size`` vassals come at once where a few run already, whose files are changed meanwhile, one after another."""
+    """``size`` vassals come at once where others run already, whose files are changed meanwhile, one after another."""
     with Empire(peer, RESIDENTS, RESIDENTS + size, plan.binary, plan.descriptors) as empire:
         residents = list(empire.names)
         empire.start()

@@ -38,7 +38,7 @@ class Desk:
         assert job == Job((BASE,), full=True)
         app = Visit(APP, (1, 2), read=True)
         if vassal:
-            app.outcomes[NAME] = ("a.ini", found(points))
+            app.outcomes[NAME] = found(points)
         look = Look(job, {"/opt": Visit(BASE, (1, 1), read=True), "/opt/app": app}, base_points=(("/", "opt"),))
         self.ledger.take(look, 0.0)
         self.agenda.next_scan = 1000.0

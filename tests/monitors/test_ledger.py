@@ -19,11 +19,15 @@ def found(name: str, version: int = 1) -> Found:
 
 
 def visit(place: Place, *names: str | tuple[str, Outcome], identity: int = 1, error: str = "") -> Visit:
-    outcomes: dict[str, tuple[str, Outcome]] = {}
+    outcomes: dict[str, Outcome] = {}
+    absent: dict[str, Absent] = {}
     for name in names:
         key, outcome = (name, found(name)) if isinstance(name, str) else name
-        outcomes[key] = (key, outcome)
-    return Visit(place, (1, identity), error, covered=True, read=not error, outcomes=outcomes)
+        if isinstance(outcome, Absent):
+            absent[key] = outcome
+        else:
+            outcomes[key] = outcome
+    return Visit(place, (1, identity), error, covered=True, read=not error, outcomes=outcomes, absent=absent)
 
 
 def look(*visits: Visit, places: tuple[Place, ...] = (BASE,), full: bool = True) -> Look:

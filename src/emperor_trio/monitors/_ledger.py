@@ -19,6 +19,8 @@ from emperor_trio.monitors._vassals import Told, Vassals
 REPEAT = 60.0
 """Seconds after which a complete look says everything again though nothing changed, should something have been lost."""
 
+_NOTHING = Absent()
+
 
 @dataclass(slots=True)
 class Folder:
@@ -137,18 +139,18 @@ class Ledger:
             if visit.error:
                 self._take_error(path, visit, told)
                 continue
-            names = {name: visit.lacks(name) for name in self.vassals.names_in(path)} if visit.read else {}
-            lacks = {name: found for name, found in names.items() if found is not None}
-            expected = {name: found for name, found in lacks.items() if not self.vassals.is_expected(name)}
-            if self._believes(path, visit, len(expected) < len(lacks) or path in lacking, now):
+            names = self.vassals.names_in(path) - visit.outcomes.keys() if visit.read else frozenset()
+            lacks = {name: visit.absent.get(name, _NOTHING) for name in names}
+            known = {name: nothing for name, nothing in lacks.items() if not self.vassals.is_expected(name)}
+            if self._believes(path, visit, len(known) < len(lacks) or path in lacking, now):
                 absent |= lacks
                 gone += lacking.get(path, ())
             else:
-                absent |= expected
+                absent |= known
             if visit.read:
                 self._take_folder(path, visit, told)
         for path in gone:
-            absent |= dict.fromkeys(self.vassals.names_in(path), Absent())
+            absent |= dict.fromkeys(self.vassals.names_in(path), _NOTHING)
             self._close(path, told)
         for place in look.job.places:
             if place == self.base:
@@ -226,7 +228,6 @@ class Ledger:
 def _outcomes(look: Look, vassals: Vassals) -> Iterator[tuple[Glance, Outcome]]:
     """What there is to settle, but for names that are gone: what was found in folders and differs, and every glance."""
     for path, visit in look.visits.items():
-        for name, (file, outcome) in visit.outcomes.items():
-            if not vassals.is_as_said(name, outcome):
-                yield Glance(name, path, file), outcome
+        for name, outcome in vassals.differing(visit.outcomes, visit.absent):
+            yield Glance(name, path, name.removeprefix(visit.place.shown)), outcome
     yield from look.glances.items()

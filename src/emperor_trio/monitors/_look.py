@@ -160,7 +160,7 @@ class Looker:
         if step.literal is not None:
             glance = Glance(visit.place.shown + step.literal, visit.place.path, step.literal)
             if self._rules.is_config(glance.name):
-                self._add(visit, glance, self._glance_at(glance, descriptor, self._known.get(glance.name)))
+                self._add(visit, glance.name, self._glance_at(glance, descriptor, self._known.get(glance.name)))
             else:
                 visit.skipped[glance.name] = _NO_CONFIG
             return
@@ -180,18 +180,21 @@ class Looker:
             try:
                 status = entry.stat(follow_symlinks=False)
             except OSError as error:
-                visit.outcomes[name] = (file, _explain(error))
+                self._add(visit, name, _explain(error))
                 continue
             if known is not None and known.is_unchanged(status):
-                visit.outcomes[name] = (file, known)
+                visit.outcomes[name] = known
                 continue
             glance = Glance(name, visit.place.path, file)
-            self._add(visit, glance, self._examine(glance, descriptor, status, known, companion))
+            self._add(visit, name, self._examine(glance, descriptor, status, known, companion))
 
-    def _add(self, visit: Visit, glance: Glance, outcome: Outcome) -> None:
-        visit.outcomes[glance.name] = (glance.file, outcome)
-        if isinstance(outcome, Absent) and outcome.reason:
-            visit.skipped[glance.name] = outcome.reason
+    def _add(self, visit: Visit, name: str, outcome: Outcome) -> None:
+        if isinstance(outcome, Absent):
+            visit.absent[name] = outcome
+            if outcome.reason:
+                visit.skipped[name] = outcome.reason
+        else:
+            visit.outcomes[name] = outcome
 
     def _glance(self, glance: Glance) -> Outcome:
         try:

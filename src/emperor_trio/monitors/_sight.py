@@ -45,13 +45,11 @@ class Job:
     glances: tuple[Glance, ...] = ()
 
 
-_NOTHING: tuple[str, Outcome] = ("", Absent())
-
-
 @dataclass(slots=True)
 class Visit:
     """One folder as it was found. ``covered``: inotify will tell of every change. With an ``error`` it could not be
-    read, and says nothing about what is in it; without ``read`` it was only seen to be there."""
+    read, and says nothing about what is in it; without ``read`` it was only seen to be there. ``outcomes`` are of the
+    entries by name, but for those that are no vassals: these are ``absent``."""
 
     place: Place
     identity: tuple[int, int] | None = None
@@ -59,14 +57,10 @@ class Visit:
     covered: bool = False
     local: bool = True
     read: bool = False
-    outcomes: dict[str, tuple[str, Outcome]] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    absent: dict[str, Absent] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
-
-    def lacks(self, name: str) -> Absent | None:
-        """What is known of the absence of a name; ``None`` where it is there."""
-        _, found = self.outcomes.get(name, _NOTHING)
-        return found if isinstance(found, Absent) else None
 
 
 @dataclass(slots=True)

@@ -54,11 +54,14 @@ class Vassals:
         """Whether there should be a vassal of this name, for all that was said."""
         return name in self.known and name not in self._missing
 
-    def is_as_said(self, name: str, outcome: Outcome) -> bool:
-        """Whether there is nothing to settle, or :meth:`lacks` does; the common case, made cheap."""
-        if isinstance(outcome, Absent):
-            return not outcome.points or name in self._glances
-        return outcome is self.known.get(name) and name not in self._missing
+    def differing(self, outcomes: dict[str, Outcome], absent: dict[str, Absent]) -> list[tuple[str, Outcome]]:
+        """What there is to settle, of all that was found in a folder; :meth:`lacks` does it for names that are gone."""
+        known, missing = self.known, self._missing
+        news: list[tuple[str, Outcome]] = [
+            (name, found) for name, found in outcomes.items() if found is not known.get(name) or name in missing
+        ]
+        news += [(name, nothing) for name, nothing in absent.items() if nothing.points and name not in self._glances]
+        return news
 
     def next_due(self) -> float:
         """When a vanished name is to be looked at; all wait equally long, so the first one is the next one."""

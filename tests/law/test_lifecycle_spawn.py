@@ -38,6 +38,13 @@ def test_leave_asked_for_earlier_spawns_nothing() -> None:
     assert life.leave().of(do.Spawn)
 
 
+def test_vassal_that_never_says_it_is_ready_gives_its_place_among_the_starting_back() -> None:
+    life = Life(LifecycleRules(reload_tolerance=10)).start()
+    assert life.later(9.9) == ()
+    assert life.later(0.2) == (do.ReportReady(),)
+    assert (life.phase, life.state.ready, life.state.deadline) == (Phase.STARTING, False, NEVER)
+
+
 def test_second_leave_spawns_no_second_process() -> None:
     life = Life().start()
     assert life.leave() == ()

@@ -6,6 +6,7 @@ import pytest
 
 from emperor_trio.law.throttle import (
     JITTER,
+    TURN,
     Blacklist,
     Grant,
     Intensity,
@@ -253,12 +254,28 @@ def test_those_that_are_due_later_are_looked_at_even_while_all_places_are_taken(
     queue = pacer(max_starting=1)
     ask(queue, B, C)
     assert take_all(queue, now=0) == [B]
-    ask(queue, A, due=5)
-    assert queue.next_due() == 5
-    assert take_all(queue, now=5) == []
+    ask(queue, A, due=2)
+    assert queue.next_due() == 2
+    assert take_all(queue, now=2) == []
     assert queue.next_due() == NEVER
     queue.settle(B)
-    assert take_all(queue, now=5) == [A], "the lowest rank of those due, whenever they asked"
+    assert take_all(queue, now=2) == [A], "the lowest rank of those due"
+
+
+def test_who_was_due_in_an_earlier_turn_goes_first_whatever_the_rank() -> None:
+    queue = pacer(max_starting=1)
+    ask(queue, D)
+    for now in range(100):
+        for vassal in (A, B):
+            queue.request(vassal, Priorities().rank(vassal), now, now)
+        granted = queue.take(now)
+        assert granted is not None
+        queue.settle(granted.vassal)
+        if granted.vassal == D:
+            break
+    else:
+        raise AssertionError("those that ask again all the time keep the others from ever starting")
+    assert now <= TURN
 
 
 def test_hastened_request_is_due_now() -> None:

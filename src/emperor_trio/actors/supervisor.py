@@ -277,7 +277,8 @@ class Supervisor:
             self._parked.discard(vassal)
             actor.post(hear.Park(number, self._policy.throttle.max_restarts, self._policy.throttle.restart_window))
             return
-        self._pacer.request(vassal, self._policy.priorities.rank(vassal), self._blacklist.due(vassal), number)
+        due = max(self._blacklist.due(vassal), trio.current_time())
+        self._pacer.request(vassal, self._policy.priorities.rank(vassal), due, number)
         self._pacer_bell.ring()
 
     def _blame(self, vassal: VassalId, blame: Blame) -> None:

@@ -29,7 +29,7 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class ReportReady:
-    """The spawn that was granted is over, well."""
+    """The spawn that was granted is over, well, or has taken so long that nobody waits for it any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,10 @@ class Intensity:
 Rank = tuple[int, str, int]
 """Sorts vassals in the order in which they start."""
 
+TURN = 3.0
+"""Seconds in which rank decides. Who was due in an earlier turn goes first, whatever the ranks: vassals that die and
+ask again all the time would otherwise keep all those behind them from ever starting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Priorities:
@@ -149,7 +153,7 @@ class _Request:
 
 @dataclass(slots=True)
 class Pacer:
-    """The queue of spawns: who is due, in the order of rank, and never more than ``max_starting`` under way at once.
+    """The queue of spawns: who is due, by rank within a turn, and never more than ``max_starting`` under way at once.
 
     Every step is O(log n); what is overtaken stays in its heap, dead, until its turn.
     """
@@ -157,7 +161,7 @@ class Pacer:
     rules: ThrottleRules
     _requests: dict[VassalId, _Request] = field(default_factory=dict)
     _waiting: list[tuple[float, int, VassalId, _Request]] = field(default_factory=list)
-    _ready: list[tuple[Rank, int, VassalId, _Request]] = field(default_factory=list)
+    _ready: list[tuple[int, Rank, int, VassalId, _Request]] = field(default_factory=list)
     _starting: set[VassalId] = field(default_factory=set)
     _count: int = 0
     _closed_until: float = 0.0
@@ -169,7 +173,7 @@ class Pacer:
         return len(self._starting)
 
     def request(self, vassal: VassalId, rank: Rank, due: float, number: int) -> None:
-        """Ask for a spawn at ``due`` or later. A newer request of the same vassal replaces the older."""
+        """Ask for a spawn at ``due``, which is now or later. A newer request of the same vassal replaces the older."""
         self.withdraw(vassal)
         request = self._requests[vassal] = _Request(rank, due, number)
         self._count += 1
@@ -206,17 +210,17 @@ class Pacer:
         self._postponed = 0.0
 
     def take(self, now: float) -> Grant | None:
-        """Grant one spawn: the lowest rank of those due, or ``None`` where nothing may go out now."""
+        """Grant one spawn: the lowest rank of the oldest turn, or ``None`` where nothing may go out now."""
         if now < self._closed_until:
             return None
         while self._waiting and self._waiting[0][0] <= now:
             _, count, vassal, request = heapq.heappop(self._waiting)
             if request.live:
-                heapq.heappush(self._ready, (request.rank, count, vassal, request))
+                heapq.heappush(self._ready, (int(request.due / TURN), request.rank, count, vassal, request))
         if self.rules.max_starting and len(self._starting) >= self.rules.max_starting:
             return None
         while self._ready:
-            _, _, vassal, request = heapq.heappop(self._ready)
+            *_, vassal, request = heapq.heappop(self._ready)
             if request.live:
                 del self._requests[vassal]
                 self._starting.add(vassal)

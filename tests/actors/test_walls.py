@@ -14,10 +14,13 @@ from emperor_trio.actors.emperor import Emperor
 from emperor_trio.actors.mailbox import Mailbox
 from emperor_trio.actors.supervisor import Policy
 from emperor_trio.errors import SpawnDeferred
+from emperor_trio.law import lifecycle
+from emperor_trio.law.effects import Effect
 from emperor_trio.law.protocol import Order, Signal
-from emperor_trio.law.state import LifecycleRules
+from emperor_trio.law.state import LifecycleRules, State
+from emperor_trio.law.stimuli import Ended, Stimulus
 from emperor_trio.law.throttle import ThrottleRules
-from emperor_trio.model import Destroy, Touch, VassalId, VassalSpec
+from emperor_trio.model import Desired, Destroy, Touch, VassalId, VassalSpec
 from emperor_trio.ports import Emit, HookPoint, Listener
 from emperor_trio.testing import STUBBORN, Behaviour, FakeSpawner, Hook, ScriptedMonitor
 from tests.actors.conftest import Reign
@@ -53,6 +56,27 @@ async def test_process_of_a_crashed_actor_is_killed_and_awaited_before_the_next_
         await empire.events.wait_for(events.VassalReady, count=2)
         assert empire.events.of(events.VassalExited)[0].code == -9
         assert trio.current_time() == pytest.approx(100, abs=1)
+
+
+async def test_crash_over_the_death_of_the_process_waits_for_no_other(
+    reign: Reign, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = faulty("the law")
+
+    def step(
+        vassal: VassalId, state: State, now: float, stimulus: Stimulus, desired: Desired, rules: LifecycleRules
+    ) -> tuple[State, tuple[Effect, ...]]:
+        if isinstance(stimulus, Ended):
+            crash()
+        return lifecycle.step(vassal, state, now, stimulus, desired, rules)
+
+    monkeypatch.setattr("emperor_trio.actors.vassal.step", step)
+    async with reign(may_crash=True) as empire:
+        await empire.monitor.show(empire.spec("a.ini"))
+        await empire.events.wait_for(events.VassalReady)
+        empire.spawner.newest("a.ini").exit(1)
+        await empire.events.wait_for(events.VassalReady, count=2, patience=5)
+        assert len(empire.events.of(events.ActorCrashed)) == 1
 
 
 async def test_crash_after_the_death_of_the_process_waits_for_no_other(reign: Reign, autojump_clock: MockClock) -> None:
@@ -145,7 +169,9 @@ async def test_listener_that_comes_too_late_is_closed(reign: Reign, autojump_clo
         async def listen(self, vassal: VassalId, spec: VassalSpec, address: str) -> Listener:
             with trio.CancelScope(shield=True):
                 await trio.sleep(10)
-            return await super().listen(vassal, spec, address)
+                late = await super().listen(vassal, spec, address)
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return late
 
     spawner = Slow()
     async with reign(spawner=spawner) as empire:
@@ -154,6 +180,7 @@ async def test_listener_that_comes_too_late_is_closed(reign: Reign, autojump_clo
         await empire.monitor.show()
         await empire.events.wait_for(events.VassalRemoved)
         await trio.sleep(20)
+        assert len(spawner.listeners) == 1
         assert not spawner.open_listeners
 
 
@@ -178,6 +205,11 @@ async def test_flood_of_bytes_does_not_put_off_the_kill_and_fills_no_memory(
                     await trio.lowlevel.checkpoint()
 
             nursery.start_soon(flood)
+            for _ in range(200):
+                process.say(Signal.HEARTBEAT)
+                process.say(Signal.LOYAL)
+            (actor,) = empire.emperor._supervisor._table.values()
+            assert len(actor._mail) == 1
             for _ in range(200):
                 await trio.lowlevel.checkpoint()
             autojump_clock.jump(30)

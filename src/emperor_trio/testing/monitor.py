@@ -69,7 +69,7 @@ class ScriptedMonitor:
     async def run(self, emit: Emit) -> None:
         self.runs += 1
         self._raise()
-        if self._shown is not None:
+        if self._shown is not None and all(observation is not self._shown for observation, _ in self._script):
             await emit(self._shown)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._answer_doorbell, emit)

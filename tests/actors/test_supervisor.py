@@ -107,14 +107,9 @@ async def test_no_more_than_max_starting_start_at_once(reign: Reign, autojump_cl
         empire.spawner.behave("b.ini", Behaviour(ready=None, dies=1.0), Behaviour(ready=2.0))
         await empire.monitor.show(*(empire.spec(f"{letter}.ini") for letter in "abcde"))
         await empire.events.wait_for(events.VassalReady, count=5)
-        assert [(p.vassal.name, p.born) for p in spawner.spawned] == [
-            ("a.ini", 0.0),
-            ("b.ini", 0.0),
-            ("c.ini", 1.0),
-            ("b.ini", 2.0),
-            ("d.ini", 3.0),
-            ("e.ini", 4.0),
-        ]
+        # whether b, which died, or c, which was held back, has the place that b left, is decided by who asks first
+        assert [process.born for process in spawner.spawned] == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]
+        assert [process.vassal.name for process in spawner.spawned[:2]] == ["a.ini", "b.ini"]
 
 
 async def test_want_of_room_is_waited_for_and_blames_nobody(reign: Reign, autojump_clock: MockClock) -> None:

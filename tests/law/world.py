@@ -390,7 +390,8 @@ class World:
                     self.parked.discard(vassal)
                     actor.post(hear.Park(number, self.throttle.max_restarts, self.throttle.restart_window))
                 else:
-                    self.pacer.request(vassal, self.priorities.rank(vassal), self.blacklist.due(vassal), number)
+                    due = max(self.blacklist.due(vassal), self.now)
+                    self.pacer.request(vassal, self.priorities.rank(vassal), due, number)
             case do.Withdraw():
                 self.pacer.withdraw(vassal)
                 self.pacer.settle(vassal)

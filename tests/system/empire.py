@@ -29,6 +29,9 @@ from tests.support.vassal import Report, Setting, is_alive, vassal_config
 PATIENCE = 30.0
 """Seconds after which what was waited for is taken to come never. Generous, since the machine may be busy."""
 
+RELOAD_PAUSE = 0.6
+"""Seconds, and some more, for which ours leaves a vassal that came up alone before it reloads it."""
+
 TOKEN = "EMPEROR_UNDER_TEST"
 """The variable that marks every process that comes out of one emperor."""
 
@@ -276,6 +279,7 @@ class EmperorUnderTest:
         self.wait_vassal(name, ready=1)
         self.remove(name)
         self.wait_gone(name)
+        time.sleep(RELOAD_PAUSE)  # what is to be reloaded may be left alone until then
 
     def describe(self) -> str:
         """Everything a reader of a failed test wants to see."""

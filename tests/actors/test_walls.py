@@ -18,11 +18,11 @@ from emperor_trio.law import lifecycle
 from emperor_trio.law.effects import Effect
 from emperor_trio.law.protocol import Order, Signal
 from emperor_trio.law.state import LifecycleRules, State
-from emperor_trio.law.stimuli import Ended, Stimulus
+from emperor_trio.law.stimuli import Ended, Look, Stimulus
 from emperor_trio.law.throttle import ThrottleRules
 from emperor_trio.model import Desired, Destroy, Touch, VassalId, VassalSpec
 from emperor_trio.ports import Emit, HookPoint, Listener
-from emperor_trio.testing import STUBBORN, Behaviour, FakeSpawner, Hook, ScriptedMonitor
+from emperor_trio.testing import CRASHING, STUBBORN, Behaviour, FakeSpawner, Hook, ScriptedMonitor
 from tests.actors.conftest import Reign
 
 
@@ -38,6 +38,29 @@ def faulty(*names: str) -> Callable[..., None]:
 
 
 # --- faults of ours ---
+
+
+def break_law(monkeypatch: pytest.MonkeyPatch, kind: type[Stimulus]) -> None:
+    """Have the rules fail at the first stimulus of a class."""
+    crash = faulty("the law")
+
+    def step(
+        vassal: VassalId, state: State, now: float, stimulus: Stimulus, desired: Desired, rules: LifecycleRules
+    ) -> tuple[State, tuple[Effect, ...]]:
+        if isinstance(stimulus, kind):
+            crash()
+        return lifecycle.step(vassal, state, now, stimulus, desired, rules)
+
+    monkeypatch.setattr("emperor_trio.actors.vassal.step", step)
+
+
+async def test_fault_in_the_very_first_step_loses_no_vassal(
+    reign: Reign, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_law(monkeypatch, Look)
+    async with reign() as empire:
+        await empire.monitor.show(empire.spec("a.ini"), empire.spec("b.ini"))
+        await empire.events.wait_for(events.VassalReady, count=2)
 
 
 async def test_process_of_a_crashed_actor_is_killed_and_awaited_before_the_next_is_spawned(
@@ -61,16 +84,7 @@ async def test_process_of_a_crashed_actor_is_killed_and_awaited_before_the_next_
 async def test_crash_over_the_death_of_the_process_waits_for_no_other(
     reign: Reign, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crash = faulty("the law")
-
-    def step(
-        vassal: VassalId, state: State, now: float, stimulus: Stimulus, desired: Desired, rules: LifecycleRules
-    ) -> tuple[State, tuple[Effect, ...]]:
-        if isinstance(stimulus, Ended):
-            crash()
-        return lifecycle.step(vassal, state, now, stimulus, desired, rules)
-
-    monkeypatch.setattr("emperor_trio.actors.vassal.step", step)
+    break_law(monkeypatch, Ended)
     async with reign(may_crash=True) as empire:
         await empire.monitor.show(empire.spec("a.ini"))
         await empire.events.wait_for(events.VassalReady)
@@ -338,6 +352,35 @@ async def test_subscription_to_an_emperor_that_is_gone_ends_at_once() -> None:
     bus.close()
     with bus.subscribe() as late:
         assert [occurrence async for occurrence in late] == []
+
+
+async def test_what_is_seen_while_the_empire_ends_starts_nothing(reign: Reign, autojump_clock: MockClock) -> None:
+    class Late:
+        async def run(self, emit: Emit) -> None:
+            await emit(Touch(VassalSpec("a.ini", 1)))
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await emit(Touch(VassalSpec("late.ini", 1)))
+
+    async with reign(monitors={"late": lambda doorbell, publish: Late()}) as empire:
+        empire.spawner.behave("a.ini", STUBBORN)
+        await empire.events.wait_for(events.VassalReady)
+        empire.emperor.stop()
+        await empire.events.wait_for(events.EmperorStopped)
+        assert not empire.spawner.of("late.ini")
+
+
+async def test_statistics_know_the_blacklist(reign: Reign, autojump_clock: MockClock) -> None:
+    async with reign() as empire:
+        empire.spawner.behave("a.ini", CRASHING)
+        await trio.sleep(100)
+        await empire.monitor.show(empire.spec("a.ini"))
+        await empire.events.wait_for(events.VassalBlacklisted, count=3)
+        (entry,) = empire.emperor.statistics().blacklist
+        assert (entry.vassal.name, entry.attempt, entry.delay) == ("a.ini", 3, 2.0)
+        assert (entry.first_attempt, entry.last_attempt) == pytest.approx((100, 101))
 
 
 # --- places among those starting ---

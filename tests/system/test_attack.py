@@ -328,6 +328,7 @@ def test_a_vassal_that_dies_all_the_time_delays_nobody(emperor: EmperorUnderTest
     emperor.add("good.ini")
     emperor.start("--emperor-no-blacklist")
     emperor.wait_reported("start", count=100)
+    emperor.wait_reported("start", "good.ini")
     emperor.touch("good.ini")
     emperor.wait_vassal("good.ini", respawns=1, ready=1)
     assert emperor.stop() == 0

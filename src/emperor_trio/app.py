@@ -24,6 +24,7 @@ from emperor_trio.errors import UsageError
 from emperor_trio.law.fleet import FleetRules
 from emperor_trio.law.state import LifecycleRules
 from emperor_trio.law.throttle import Priorities, ThrottleRules
+from emperor_trio.masking import masked
 from emperor_trio.monitors import find_monitor
 from emperor_trio.outlets.log import LogOutlet
 from emperor_trio.outlets.stats import StatsOutlet
@@ -96,23 +97,24 @@ def make_launch_policy(settings: Settings, descriptor_limit: int | None = None) 
 
 
 def make_monitors(settings: Settings) -> Mapping[str, MakeMonitor]:
-    """One monitor for each ``--emperor``, by the text as typed.
+    """One monitor for each ``--emperor``, by the text as typed but for its passwords: nothing behind here shows them.
 
     Raises :class:`~emperor_trio.errors.UsageError` for an unknown scheme, a missing driver or the same monitor twice.
     """
     monitors: dict[str, MakeMonitor] = {}
-    for name in settings.emperor:
+    for text in settings.emperor:
+        name = masked(text)
         if name in monitors:
             raise UsageError(f"--emperor {name}: given twice; one monitor a source is enough")
-        monitors[name] = _monitor_maker(name, settings)
+        monitors[name] = _monitor_maker(name, text, settings)
     if not monitors:
         raise UsageError("there is nothing to watch: give --emperor FOLDER, a pattern or SCHEME://…; see --help")
     return monitors
 
 
-def _monitor_maker(name: str, settings: Settings) -> MakeMonitor:
+def _monitor_maker(name: str, text: str, settings: Settings) -> MakeMonitor:
     extra = frozenset(settings.emperor_extra_extension)
-    found = find_monitor(name, extra)
+    found = find_monitor(text, extra)
 
     def make(doorbell: Doorbell, publish: Callable[[events.Event], None]) -> Monitor:
         context = MonitorContext(
@@ -129,6 +131,13 @@ def _monitor_maker(name: str, settings: Settings) -> MakeMonitor:
             on_demand_extension=settings.emperor_on_demand_extension,
             on_demand_directory=settings.emperor_on_demand_directory,
             on_demand_exec=settings.emperor_on_demand_exec,
+            http_hosts=settings.emperor_http_host,
+            http_timeout=settings.emperor_http_timeout,
+            ldap_bind_dn=settings.emperor_ldap_bind_dn,
+            ldap_password_file=settings.emperor_ldap_password_file,
+            ldap_starttls=settings.emperor_ldap_starttls,
+            zmq_curve_key=settings.emperor_zmq_curve_key,
+            zmq_curve_clients=settings.emperor_zmq_curve_clients,
         )
         return found.factory(context)
 
@@ -178,7 +187,7 @@ def main(settings: Settings) -> int:
 
 
 def _announce(emperor: Emperor, settings: Settings) -> None:
-    emperor.publish(events.EmperorStarted(os.getpid(), version("emperor-trio"), settings.emperor))
+    emperor.publish(events.EmperorStarted(os.getpid(), version("emperor-trio"), tuple(map(masked, settings.emperor))))
     if settings.ignored:
         names = ", ".join(f"--{name}" for name in settings.ignored)
         emperor.publish(events.Notice(f"options of uWSGI that mean nothing to an emperor, ignored: {names}"))

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 
 from emperor_trio.errors import UsageError
+from emperor_trio.masking import masked
 from emperor_trio.settings import Settings
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -42,13 +43,21 @@ def prepare(settings: Settings) -> None:
             os.environ[name] = value
         else:
             os.environ.pop(name, None)
-    if settings.emperor_procname is not None:
-        from setproctitle import setproctitle
-
-        setproctitle(settings.emperor_procname)
+    _name_process(settings)
     if settings.emperor_subreaper:
         with _naming("emperor-subreaper", "true"):
             _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _name_process(settings: Settings) -> None:
+    """Take the name that was asked for, and let no password of a monitor stand in what ``ps`` shows."""
+    title = settings.emperor_procname
+    if title is None and any(masked(text) != text for text in settings.emperor):
+        title = " ".join(masked(word) for word in sys.orig_argv)
+    if title is not None:
+        from setproctitle import setproctitle
+
+        setproctitle(title)
 
 
 def open_standard_descriptors() -> None:

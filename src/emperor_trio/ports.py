@@ -35,10 +35,47 @@ class Doorbell(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class MonitorContext:
-    """What a monitor is given: ``argument`` is the text behind ``scheme://``, ``name`` its identity as typed.
+class Kept:
+    """A vassal as a monitor wants to find it again after a restart of the emperor.
 
-    Times in seconds. ``publish`` puts an event on the bus, without waiting. ``doorbell`` asks for a scan.
+    ``origin`` is where its config came from, in the monitor's own words (a path, a URL), ``validators`` what a next
+    question there may quote (an ETag, say), both "" where there is none.
+    """
+
+    spec: VassalSpec
+    origin: str = ""
+    validators: str = ""
+
+
+class Memory(Protocol):
+    """What one monitor keeps over restarts of the emperor (``--emperor-state``). Newest wins, by the vassal's name."""
+
+    async def recall(self) -> tuple[Kept, ...]:
+        """All that was kept. Raises :class:`~emperor_trio.errors.MonitorError` where it can't be read."""
+        ...
+
+    def keep(self, kept: Kept) -> None:
+        """Have it written soon. Never waits."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Have it removed soon. Never waits."""
+        ...
+
+    async def settle(self) -> None:
+        """Wait until all that was kept and forgotten so far is committed.
+
+        Raises :class:`~emperor_trio.errors.MonitorError` where that fails; it is tried again with the next call.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorContext:
+    """What a monitor is given: ``argument`` is the text behind ``scheme://``, ``name`` its identity, passwords masked.
+
+    Times in seconds. ``publish`` puts an event on the bus, without waiting. ``doorbell`` asks for a scan. ``memory`` is
+    for what a source does not keep itself, ``None`` without ``--emperor-state``. The rest are the options of that name.
     """
 
     name: str
@@ -54,6 +91,14 @@ class MonitorContext:
     on_demand_extension: str | None = None
     on_demand_directory: str | None = None
     on_demand_exec: str | None = None
+    memory: Memory | None = None
+    http_hosts: tuple[str, ...] = ()
+    http_timeout: float = 10.0
+    ldap_bind_dn: str | None = None
+    ldap_password_file: str | None = None
+    ldap_starttls: bool = False
+    zmq_curve_key: str | None = None
+    zmq_curve_clients: str | None = None
 
 
 MonitorFactory = Callable[[MonitorContext], Monitor]
@@ -234,13 +279,18 @@ class BlacklistStatistics:
 
 @dataclass(frozen=True, slots=True)
 class MonitorStatistics:
-    """The health of one monitor: ``error`` is empty while it works; ``since`` is when that state began."""
+    """The health of one monitor: ``error`` is empty while it works; ``since`` is when that state began.
+
+    ``last_error`` stays after the recovery. ``next_try`` is the time of the next try while it fails, else 0.0.
+    """
 
     name: str
     healthy: bool
     since: float
     error: str
     vassals: int
+    last_error: str = ""
+    next_try: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

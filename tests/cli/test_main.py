@@ -267,7 +267,7 @@ def test_monitors(argv: list[str], capsys: pytest.CaptureFixture[str], monkeypat
         dist = Distribution()
 
         def __init__(self, name: str, error: Exception | None = None) -> None:
-            self.name, self.error = name, error
+            self.name, self.module, self.error = name, f"emperor_trio.monitors.{name}", error
 
         def load(self) -> object:
             if self.error:

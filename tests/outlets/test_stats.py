@@ -94,7 +94,7 @@ async def test_a_vassal_in_uwsgis_keys_order_and_units() -> None:
         ("emperor", ["/etc/uwsgi/vassals"]),
         ("emperor_tyrant", 1),
     ]
-    assert list(shown)[7:] == ["throttle_level", "vassals", "blacklist"]
+    assert list(shown)[7:] == ["throttle_level", "vassals", "blacklist", "monitors"]
     assert list(shown["vassals"][0].items()) == [
         ("id", "shop.ini"),
         ("pid", 123),
@@ -181,6 +181,22 @@ def ask(path: Path) -> Any:
         return json.loads(b"".join(iter(lambda: client.recv(65536), b"")))
 
 
+async def test_the_health_of_monitors_is_shown_without_passwords() -> None:
+    down = MonitorStatistics("pg://host=db password=x;", False, 5.5, "no route", 3, "no route", 7.5)
+    shown = json.loads(await encode(EmperorStatistics(monitors=(down,)), tyrant=False))
+    assert shown["monitors"] == [
+        {
+            "monitor": "pg://host=db password=***;",
+            "connected": 0,
+            "since": 5,
+            "error": "no route",
+            "last_error": "no route",
+            "next_try": 7,
+            "vassals": 3,
+        }
+    ]
+
+
 async def test_same_keys_order_and_types_as_uwsgis_emperor(vassal_binary: Path, tmp_path: Path) -> None:
     folder = tmp_path / "vassals"
     folder.mkdir()
@@ -210,6 +226,8 @@ async def test_same_keys_order_and_types_as_uwsgis_emperor(vassal_binary: Path, 
         assert entry.keys() >= DEVELOPMENT_KEYS
         for key in DEVELOPMENT_KEYS:
             del entry[key]
+    assert list(ours).pop() == "monitors", "ours, behind all of theirs"
+    del ours["monitors"]
     assert types(ours) == types(theirs)
     assert theirs["emperor"] == [monitor_argument(str(folder))]
     assert theirs["throttle_level"] == ours["throttle_level"]

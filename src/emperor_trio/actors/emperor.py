@@ -38,10 +38,12 @@ class _Watch:
 
     monitor: Monitor
     bell: Bell
-    guard: Guard = field(default_factory=lambda: Guard(Delays(first=0.5, most=30.0)))
+    guard: Guard = field(default_factory=lambda: Guard(Delays(first=0.25, most=1.0)))  # back soon after its source
     healthy: bool = False
     since: float = 0.0
     error: str = "no answer yet"
+    last_error: str = ""
+    next_try: float = 0.0
 
 
 class Emperor:
@@ -118,7 +120,15 @@ class Emperor:
         epoch = self._wall() - trio.current_time()
         return EmperorStatistics(
             monitors=tuple(
-                MonitorStatistics(name, watch.healthy, watch.since, watch.error, self._supervisor.count(name))
+                MonitorStatistics(
+                    name,
+                    watch.healthy,
+                    watch.since,
+                    watch.error,
+                    self._supervisor.count(name),
+                    watch.last_error,
+                    watch.next_try,
+                )
                 for name, watch in self._watches.items()
             ),
             vassals=self._supervisor.vassals(epoch),
@@ -176,7 +186,7 @@ class Emperor:
             await self._supervisor.observe(name, observation)
             if not watch.healthy:
                 watch.guard.progress()
-                watch.healthy, watch.since, watch.error = True, self._wall(), ""
+                watch.healthy, watch.since, watch.error, watch.next_try = True, self._wall(), "", 0.0
                 seen = len(observation.specs) if isinstance(observation, Snapshot) else self._supervisor.count(name)
                 self.publish(events.MonitorReady(name, seen))
 
@@ -188,7 +198,8 @@ class Emperor:
                 self.publish(events.MonitorFailed(name, error, retry_in))
             if watch.healthy:
                 watch.since = self._wall()
-            watch.healthy, watch.error = False, error
+            watch.healthy, watch.error, watch.last_error = False, error, error
+            watch.next_try = self._wall() + retry_in
 
         await watch.guard.keep(run, failed)
 

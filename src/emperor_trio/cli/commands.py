@@ -59,7 +59,8 @@ def _state(entry: EntryPoint) -> str:
         entry.load()
     except ModuleNotFoundError as error:
         extras = (entry.dist.metadata.get_all("Provides-Extra") if entry.dist else None) or []
-        hint = f": pip install '{entry.dist.name}[{entry.name}]'" if entry.dist and entry.name in extras else ""
+        extra = entry.module.rpartition(".")[2]
+        hint = f": pip install '{entry.dist.name}[{extra}]'" if entry.dist and extra in extras else ""
         return f"not installed, needs {error.name}{hint}"
     except Exception as error:
         return f"broken: {error}"

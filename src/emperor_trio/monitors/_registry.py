@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from emperor_trio.errors import DriverMissing, UsageError
+from emperor_trio.masking import masked
 from emperor_trio.model import config_option
 from emperor_trio.monitors._patterns import has_wildcards
 from emperor_trio.ports import MonitorFactory
@@ -68,7 +69,7 @@ def _load(scheme: str, text: str) -> MonitorFactory:
         near = difflib.get_close_matches(scheme, known, 1)
         meant = f" (did you mean {near[0]}://?)" if near else ""
         every = ", ".join(f"{name}://" for name in sorted(known))
-        raise UsageError(f"--emperor {text}: there is no monitor {scheme}://{meant}; known are {every}")
+        raise UsageError(f"--emperor {masked(text)}: there is no monitor {scheme}://{meant}; known are {every}")
     try:
         factory: MonitorFactory = point.load()
     except ModuleNotFoundError as error:
@@ -76,7 +77,7 @@ def _load(scheme: str, text: str) -> MonitorFactory:
         if module == point.module.partition(".")[0]:
             raise _explain_broken(text, point, error) from error
         raise DriverMissing(
-            f"--emperor {text}: {scheme}:// needs the Python module {error.name!r}, which is not installed: "
+            f"--emperor {masked(text)}: {scheme}:// needs the Python module {error.name!r}, which is not installed: "
             f"pip install '{_name_extra(point) or module}'"
         ) from error
     except (ImportError, AttributeError) as error:
@@ -86,7 +87,7 @@ def _load(scheme: str, text: str) -> MonitorFactory:
 
 def _explain_broken(text: str, point: EntryPoint, error: Exception) -> UsageError:
     owner = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
-    return UsageError(f"--emperor {text}: the monitor {point.value}{owner} can't be loaded: {error}")
+    return UsageError(f"--emperor {masked(text)}: the monitor {point.value}{owner} can't be loaded: {error}")
 
 
 def _name_extra(point: EntryPoint) -> str | None:

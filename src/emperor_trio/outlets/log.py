@@ -21,8 +21,9 @@ from typing import Protocol
 import trio
 
 from emperor_trio.events import Event, Level, MonitorEvent, VassalEvent
+from emperor_trio.masking import masked
 from emperor_trio.model import VassalId
-from emperor_trio.outlets.text import masked, printable, well_formed
+from emperor_trio.outlets.text import printable, well_formed
 from emperor_trio.ports import Occurrence, Subscription
 
 WAITING_LINES = 1024

@@ -20,10 +20,11 @@ from importlib.metadata import version
 
 import trio
 
+from emperor_trio.masking import masked
 from emperor_trio.model import Owner
 from emperor_trio.outlets.listening import Listening, listen_on
-from emperor_trio.outlets.text import masked, well_formed
-from emperor_trio.ports import BlacklistStatistics, EmperorStatistics, VassalStatistics
+from emperor_trio.outlets.text import well_formed
+from emperor_trio.ports import BlacklistStatistics, EmperorStatistics, MonitorStatistics, VassalStatistics
 
 READERS = 64
 """Connections at once; one more ends the oldest, so that slow readers can't shut out the others."""
@@ -113,6 +114,23 @@ def blacklist_entry(entry: BlacklistStatistics) -> dict[str, object]:
     }
 
 
+def monitor_entry(monitor: MonitorStatistics) -> dict[str, object]:
+    """One monitor's health, which uWSGI does not tell. Times in whole seconds, 0 for never; no ``error`` while well."""
+    return {
+        "monitor": monitor_argument(monitor.name),
+        "connected": int(monitor.healthy),
+        "since": int(monitor.since),
+        "error": _safe(monitor.error),
+        "last_error": _safe(monitor.last_error),
+        "next_try": int(monitor.next_try),
+        "vassals": monitor.vassals,
+    }
+
+
+def _safe(text: str) -> str:
+    return masked(well_formed(text))
+
+
 @lru_cache(maxsize=256)
 def monitor_argument(name: str) -> str:
     """A monitor as uWSGI names it: a folder by its real path, a pattern without its scheme; passwords masked."""
@@ -131,7 +149,8 @@ async def encode(statistics: EmperorStatistics, tyrant: bool) -> bytes:
     start = _text(head(statistics, tyrant)).removesuffix("}")
     vassals = await _lines(vassal_entry(vassal, emperor) for vassal in statistics.vassals)
     blacklist = await _lines(blacklist_entry(entry) for entry in statistics.blacklist)
-    return f'{start},"vassals":[{vassals}],"blacklist":[{blacklist}]}}\n'.encode()
+    monitors = _text([monitor_entry(monitor) for monitor in statistics.monitors])
+    return f'{start},"vassals":[{vassals}],"blacklist":[{blacklist}],"monitors":{monitors}}}\n'.encode()
 
 
 async def _lines(entries: Iterable[dict[str, object]]) -> str:

@@ -1,19 +1,13 @@
-"""Text that is safe to show: names and errors may come from tenants, and sources' addresses may hold passwords.
+"""Text that is safe to show: names and errors may come from tenants.
 
-Owns no layout: that is each outlet's own.
+Owns no layout: that is each outlet's own. Passwords are :mod:`emperor_trio.masking`'s.
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
-_USERINFO = re.compile(r"(://[^/@\s:]*):[^/\s]*@")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_KEYWORD = r"\b(password|passwd|pwd|predigest|sslpassword|bindpw|x-bindpw|secret|token)\s*=\s*"
-_IN_QUERY = re.compile(rf"(?i)(?<=[?&]){_KEYWORD}[^&\s;]*")
-_IN_COMMAS = re.compile(rf"(?i){_KEYWORD}[^,]*")
-_IN_WORDS = re.compile(rf"(?i)(?<![?&]){_KEYWORD}('(?:[^'\\]|\\.)*'|[^\s;]*)")
 
 
 def printable(text: str) -> str:
@@ -37,13 +31,3 @@ def well_formed(text: str) -> str:
 def _spelled(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
-
-
-@lru_cache(maxsize=1024)
-def masked(text: str) -> str:
-    """The text with passwords replaced by ``***``: in URLs, in libpq's ``key=value`` words and in comma lists."""
-    text = _USERINFO.sub(r"\1:***@", text)
-    text = _IN_QUERY.sub(r"\1=***", text)
-    if text.startswith("mongodb2://"):
-        return _IN_COMMAS.sub(r"\1=***", text)
-    return _IN_WORDS.sub(r"\1=***", text)

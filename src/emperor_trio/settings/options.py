@@ -22,6 +22,7 @@ class Group(Enum):
     """The chapters of ``--help``, in their order."""
 
     MONITORS = "What to watch"
+    SOURCES = "Sources on other servers"
     START = "How vassals are started"
     CONFIG = "What is added to vassals' configs"
     LAW = "When vassals die, hang, reload and stop"
@@ -114,6 +115,42 @@ class Settings:
         (), values.PRIORITY, Group.MONITORS, many=True, ours=True,
         help="Start order: vassals whose name matches PATTERN get the number N. Lower numbers start first, 0 is the"
         " default, N may be negative; the first pattern that matches counts, and names decide among equals.",
+    )  # fmt: skip
+
+    # --- sources on other servers ------------------------------------------------------------------------------------
+    emperor_state: str | None = option(
+        None, values.FILE, Group.SOURCES, ours=True,
+        help="Keep vassals that are known only from messages (amqp://, zmq://) in FILE, so that they come back when the"
+        " emperor is started again.",
+    )  # fmt: skip
+    emperor_http_host: tuple[str, ...] = option(
+        (), values.TEXT, Group.SOURCES, many=True, ours=True,
+        help="Fetch configs by HTTP from this host only: HOST, HOST:PORT or *.DOMAIN. Without it, from any host.",
+    )  # fmt: skip
+    emperor_http_timeout: float = option(
+        10.0, values.POSITIVE_SECONDS, Group.SOURCES, ours=True,
+        help="How long fetching a config by HTTP may take.",
+    )  # fmt: skip
+    emperor_ldap_bind_dn: str | None = option(
+        None, values.TEXT, Group.SOURCES, ours=True,
+        help="Log in to LDAP servers as this entry; without it, anonymously.",
+    )  # fmt: skip
+    emperor_ldap_password_file: str | None = option(
+        None, values.FILE, Group.SOURCES, ours=True,
+        help="The file that holds the password for --emperor-ldap-bind-dn.",
+    )  # fmt: skip
+    emperor_ldap_starttls: bool = option(
+        False, values.FLAG, Group.SOURCES, ours=True,
+        help="Encrypt connections to ldap:// servers, and refuse those that can't.",
+    )  # fmt: skip
+    emperor_zmq_curve_key: str | None = option(
+        None, values.FILE, Group.SOURCES, ours=True,
+        help="Let zmq:// take encrypted commands only; FILE is the secret certificate of the emperor.",
+    )  # fmt: skip
+    emperor_zmq_curve_clients: str | None = option(
+        None, values.DIRECTORY, Group.SOURCES, ours=True,
+        help="The folder with the public certificates of those whose commands are taken; without it, anyone's are who"
+        " knows the emperor's public key.",
     )  # fmt: skip
 
     # --- how vassals are started -------------------------------------------------------------------------------------

@@ -26,9 +26,6 @@ from emperor_trio.events import Event
 from emperor_trio.model import Destroy, Observation, Snapshot, Touch, VassalSpec
 from emperor_trio.ports import Doorbell, Monitor
 
-RESTARTS = 20
-"""How often a monitor is started and cancelled to see whether something stays behind."""
-
 
 class Source(Protocol):
     """What a monitor watches, seen from the side of whoever changes it. Entries are names such as ``one.ini``.
@@ -194,7 +191,14 @@ async def until_no_more(count: Callable[[], int], most: int, what: str, patience
 
 
 class MonitorConformance:
-    """The tests. A subclass brings the fixture ``source``."""
+    """The tests. A subclass brings the fixture ``source``.
+
+    ``restarts`` is how often a monitor is started and ended to see whether something stays behind, ``cancellations``
+    how often it is cancelled, a little later each time.
+    """
+
+    restarts = 100
+    cancellations = 20
 
     async def test_all_there_is_comes_as_one_first_snapshot(self, source: Source) -> None:
         await source.add("one.ini")
@@ -335,7 +339,7 @@ class MonitorConformance:
         watched = Watched(source.patience)
         monitor = source.make_monitor(watched.publish, watched.bell)
         descriptors = count_descriptors()
-        for steps in range(RESTARTS):
+        for steps in range(self.cancellations):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_keep, monitor, watched)
                 await source.change("one.ini")
@@ -349,9 +353,9 @@ class MonitorConformance:
     async def test_many_restarts_leave_no_descriptor_and_no_thread(self, source: Source) -> None:
         await source.add("one.ini")
         descriptors, threads = count_descriptors(), threading.active_count()
-        for _ in range(RESTARTS):
+        for _ in range(self.restarts):
             async with watching(source) as watched:
                 await watched.until_there(source.name("one.ini"))
         await until_no_more(count_descriptors, descriptors, "descriptors", source.patience)
         # Trio keeps a few idle threads for its next jobs; one for every restart would be a leak.
-        await until_no_more(threading.active_count, threads + RESTARTS // 2, "threads", 15.0)
+        await until_no_more(threading.active_count, threads + 10, "threads", 15.0)

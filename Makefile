@@ -55,7 +55,7 @@ packages:
 	fi
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache examples/log/*.log
+	rm -rf $(VENV) src/emperor_trio/processes/tether .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache examples/log/*.log
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

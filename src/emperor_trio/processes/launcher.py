@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from emperor_trio.errors import SpawnDeferred, SpawnError
 from emperor_trio.processes.chain import chain, find_tools, shell_environment
 from emperor_trio.processes.launch import Launch
+from emperor_trio.processes.tether import can_tether, find_tether, tether
 
 SHORTAGE = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})
 """The system has no room now, and may have it later. (ENOSPC is epoll's: too many descriptors are watched.)"""
@@ -36,6 +37,7 @@ class Launcher:
 
     def __init__(self) -> None:
         self._tools = find_tools()
+        self._tether = find_tether()
         with open(os.devnull, "r+b", buffering=0) as null:
             self._null, *slots = (fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, 3) for _ in range(1 + SLOTS))
         self.slots: tuple[int, ...] = tuple(slots)
@@ -50,6 +52,28 @@ class Launcher:
         """
         if not on_main_thread():
             raise SpawnError("processes can be started on the main thread only: they die with the thread")
+        try:
+            if self._tether is not None and can_tether(launch):
+                return self._start_tethered(launch, self._tether)
+            return self._start_chained(launch)
+        except OSError as error:
+            raise refusal(error, launch.directory) from error
+        except ValueError as error:  # a NUL, or what is no Unicode, in a name, a value or an argument
+            raise SpawnError(f"it can't be handed to a process: {error}") from error
+
+    def _start_tethered(self, launch: Launch, program: str) -> int:
+        if launch.directory is not None:
+            os.close(
+                os.open(launch.directory, os.O_PATH | os.O_DIRECTORY)
+            )  # said here, not in the child, if it is gone
+        words = tether(launch, program, os.getpid())
+        descriptors = [(self._null if launch.stdin is None else launch.stdin, 0), *launch.descriptors]
+        if launch.stdout is not None:
+            descriptors.append((launch.stdout, 1))
+        actions = [(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in descriptors]
+        return os.posix_spawn(program, words, launch.environment, file_actions=actions, setsid=True)
+
+    def _start_chained(self, launch: Launch) -> int:
         words = chain(launch, self._tools, os.getpid(), reset_signals=signals_altered())
         filled: list[int] = []
         try:
@@ -66,10 +90,6 @@ class Launcher:
                 close_fds=False,
                 start_new_session=True,
             )
-        except OSError as error:
-            raise refusal(error, launch.directory) from error
-        except ValueError as error:  # a NUL, or what is no Unicode, in a name, a value or an argument
-            raise SpawnError(f"it can't be handed to a process: {error}") from error
         finally:
             for slot in filled:
                 os.dup2(self._null, slot, inheritable=False)

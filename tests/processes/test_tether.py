@@ -1,0 +1,125 @@
+"""The short way to a child: which launches may go it, and what the program does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emperor_trio.model import Owner
+from emperor_trio.processes.launch import Launch
+from emperor_trio.processes.tether import can_tether, find_tether, tether
+
+PLAIN = Launch(commands=(("/bin/uwsgi", "--ini", "one.ini"),), environment={"A": "b"}, directory="/etc")
+SHOW = ("/bin/grep", "-E", "^(Sig(Blk|Ign)|Cap(Eff|Prm)|Uid|Gid|Groups):", "/proc/self/status")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else")
+
+
+@pytest.mark.parametrize(
+    ("changes", "may"),
+    [
+        ({}, True),
+        ({"owner": Owner(1, 2)}, True),
+        ({"descriptor_limit": 5}, True),
+        ({"owner": Owner(1, 2), "initgroups": True}, False),
+        ({"namespaces": frozenset({"pid"})}, False),
+        ({"capabilities": ()}, False),
+        ({"umask": 0}, False),
+        ({"start_hook": ("/bin/true",)}, False),
+        ({"checks": ("true",)}, False),
+        ({"commands": (("/bin/a",), ("/bin/b",))}, False),
+        ({"commands": (("looked-up-in-path",),)}, False),
+    ],
+)
+def test_what_is_rare_goes_through_the_chain(changes: dict[str, Any], may: bool) -> None:
+    assert can_tether(replace(PLAIN, **changes)) is may
+
+
+def test_the_words() -> None:
+    command = ["/bin/uwsgi", "--ini", "one.ini"]
+    assert tether(PLAIN, "/t", 77) == ["/t", "77", "/etc", "-", "-", "-", *command]
+    launch = replace(PLAIN, owner=Owner(1, 2), descriptor_limit=5, directory=None)
+    assert tether(launch, "/t", 77) == ["/t", "77", ".", "5", "1", "2", *command]
+
+
+def run(*command: str, parent: int | None = None, **changes: Any) -> subprocess.CompletedProcess[str]:
+    program = find_tether()
+    assert program is not None
+    launch = replace(PLAIN, commands=(command,), directory="/", **changes)
+    words = tether(launch, program, os.getpid() if parent is None else parent)
+    return subprocess.run(words, env=launch.environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def status(**changes: Any) -> dict[str, list[str]]:
+    """Some lines of the child's /proc/self/status."""
+    lines = run(*SHOW, **changes).stdout.splitlines()
+    return {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
+
+
+@pytest.fixture
+def altered_signals() -> Iterator[None]:
+    former = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    signal.signal(signal.SIGUSR1, former)
+
+
+@pytest.mark.usefixtures("altered_signals")
+def test_signals_are_at_their_defaults_and_none_is_blocked() -> None:
+    found = status()
+    assert [int(found[key][0], 16) for key in ("SigBlk", "SigIgn")] == [0, 0]
+
+
+@needs_root
+def test_privileges_and_other_groups_are_dropped() -> None:
+    found = status(owner=Owner(1234, 4321))
+    assert found["Uid"] == ["1234"] * 4
+    assert found["Gid"] == ["4321"] * 4
+    assert found["Groups"] in ([], ["4321"])
+    assert [int(found[key][0], 16) for key in ("CapEff", "CapPrm")] == [0, 0]
+
+
+def test_the_soft_limit_of_descriptors() -> None:
+    assert run("/bin/sh", "-c", "ulimit -S -n", descriptor_limit=321).stdout == "321\n"
+    assert run("/bin/true", descriptor_limit=2**40).returncode == 1
+
+
+def test_the_environment_and_the_arguments_arrive_as_they_are() -> None:
+    found = run(
+        "/usr/bin/env", "A=", "/usr/bin/printf", "[%s]", "", "a b", "$(x)", environment={"a.b": "1", "IFS": "x"}
+    )
+    assert found.stdout == "[][a b][$(x)]"
+    assert run("/usr/bin/env", environment={"a.b": "1", "IFS": "x"}).stdout == "a.b=1\nIFS=x\n"
+
+
+def test_a_child_that_lost_its_emperor_leaves() -> None:
+    assert run("/bin/true", parent=1).returncode == 125
+
+
+def test_what_can_not_be_executed(tmp_path: Path) -> None:
+    assert run("/nowhere/uwsgi").returncode == 127
+    found = run("/etc/passwd")
+    assert found.returncode == 126
+    assert found.stderr == "emperor-trio: /etc/passwd: can't be executed\n"
+
+
+def test_a_script_that_does_not_say_whose_it_is(tmp_path: Path) -> None:
+    script = tmp_path / "wrapper"
+    script.write_text('echo "$0" "$@"\n')
+    script.chmod(0o755)
+    assert run(str(script), "a b", "c").stdout == f"{script} a b c\n"
+
+
+def test_without_enough_words_it_says_what_it_wants() -> None:
+    program = find_tether()
+    assert program is not None
+    found = subprocess.run([program, "1"], capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 1
+    assert "EMPEROR FOLDER" in found.stderr

@@ -6,15 +6,17 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 
-# Debian packages that the tests need: the real uWSGI to compare with, a compiler for the test vassal, and tools to look
-# into processes. None of them starts a service.
-PACKAGES := gcc libc6-dev strace util-linux uwsgi-core
+# Debian packages that the tests need: the real uWSGI to compare with, a compiler for the test vassal and for LDAP's driver,
+# tools to look into processes and to cut networks, and the servers. The tests start those privately.
+PACKAGES := gcc libc6-dev python3-dev strace util-linux iptables openssl \
+	uwsgi-core uwsgi-plugin-emperor-pg \
+	postgresql rabbitmq-server zookeeper slapd ldap-utils libldap2-dev libsasl2-dev
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-LOCK := $(BIN)/uv pip compile --quiet pyproject.toml --extra uwsgi --universal --python-version 3.11 --generate-hashes \
+LOCK := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
@@ -26,10 +28,10 @@ help: ## List what can be made
 run: $(RUN_STAMP) ## Start the emperor on examples/vassals: four real web applications on loopback
 	@exec $(BIN)/python examples/run.py
 
-test: packages $(DEV_STAMP) ## Run all tests (installs Debian packages that they need)
+test: $(DEV_STAMP) ## Run all tests (installs Debian packages that they need)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-bench: packages $(DEV_STAMP) ## Measure us beside uWSGI (BENCH_ARGS=--quick for a short look)
+bench: $(DEV_STAMP) ## Measure us beside uWSGI (BENCH_ARGS=--quick for a short look)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: $(DEV_STAMP) ## Check style and types
@@ -43,15 +45,21 @@ format: $(DEV_STAMP) ## Put the code into shape
 	$(BIN)/ruff format
 
 lock: $(DEV_STAMP) ## Pin the newest versions of all dependencies, with their hashes, in requirements/
-	$(LOCK) --upgrade --group dev --output-file requirements/dev.txt
-	$(LOCK) --group run --constraint requirements/dev.txt --output-file requirements/run.txt
+	$(LOCK) --upgrade --extra all --extra ldap --group dev --output-file requirements/dev.txt
+	$(LOCK) --extra uwsgi --group run --constraint requirements/dev.txt --output-file requirements/run.txt
 
+# Debian starts what it installs unless a policy-rc.d says otherwise: ours says so for as long as that takes.
 packages:
 	@missing=$$(for package in $(PACKAGES); do \
 		dpkg-query --show --showformat='$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; done); \
 	if [ -n "$$missing" ]; then \
-		export DEBIAN_FRONTEND=noninteractive; \
-		$(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $$missing; \
+		policy=/usr/sbin/policy-rc.d; \
+		if [ ! -e $$policy ]; then \
+			printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy >/dev/null && $(SUDO) chmod 755 $$policy; \
+			trap "$(SUDO) rm -f $$policy" EXIT; \
+		fi; \
+		$(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; \
 	fi
 
 clean: ## Remove the virtual environment and what tools left behind
@@ -62,7 +70,7 @@ $(BIN)/python:
 
 # A stamp says that this lock and this project's metadata were installed, so that the next run starts at once.
 $(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/python
-$(DEV_STAMP): requirements/dev.txt pyproject.toml | $(BIN)/python
+$(DEV_STAMP): requirements/dev.txt pyproject.toml | packages $(BIN)/python
 
 $(RUN_STAMP) $(DEV_STAMP):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<

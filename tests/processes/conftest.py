@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from emperor_trio.processes import SystemSpawner
-from emperor_trio.processes.tether import find_tether
+from emperor_trio.processes.tether import PROGRAM
 from tests.processes.support import Court, policy_for
 from tests.support.vassal import Report
 
@@ -32,9 +32,9 @@ def folder() -> Iterator[Path]:
 def reap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Literal["sigchld", "pidfd"]:
     """Both ways to notice exits, and with them both ways to start: all tests of processes hold for all of them."""
     if request.param == "sigchld":
-        assert find_tether() is not None, "the package was built without a C compiler: install gcc, then the package"
+        assert PROGRAM.exists(), "the package was built without a C compiler: install gcc, then the package"
     else:
-        monkeypatch.setattr("emperor_trio.processes.launcher.find_tether", lambda: None)
+        monkeypatch.setattr("emperor_trio.processes.launcher.open_tether", lambda: None)
     return request.param  # type: ignore[no-any-return]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from emperor_trio.model import Owner
 from emperor_trio.processes.launch import Launch
-from emperor_trio.processes.tether import can_tether, find_tether, tether
+from emperor_trio.processes.tether import PROGRAM, can_tether, open_tether, tether, tether_path
 
 PLAIN = Launch(commands=(("/bin/uwsgi", "--ini", "one.ini"),), environment={"A": "b"}, directory="/etc")
 SHOW = ("/bin/grep", "-E", "^(Sig(Blk|Ign)|Cap(Eff|Prm)|Uid|Gid|Groups):", "/proc/self/status")
@@ -49,10 +49,8 @@ def test_the_words() -> None:
 
 
 def run(*command: str, parent: int | None = None, **changes: Any) -> subprocess.CompletedProcess[str]:
-    program = find_tether()
-    assert program is not None
     launch = replace(PLAIN, commands=(command,), directory="/", **changes)
-    words = tether(launch, program, os.getpid() if parent is None else parent)
+    words = tether(launch, str(PROGRAM), os.getpid() if parent is None else parent)
     return subprocess.run(words, env=launch.environment, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -118,8 +116,34 @@ def test_a_script_that_does_not_say_whose_it_is(tmp_path: Path) -> None:
 
 
 def test_without_enough_words_it_says_what_it_wants() -> None:
-    program = find_tether()
-    assert program is not None
-    found = subprocess.run([program, "1"], capture_output=True, text=True, timeout=60, check=False)
+    found = subprocess.run([PROGRAM, "1"], capture_output=True, text=True, timeout=60, check=False)
     assert found.returncode == 1
     assert "EMPEROR FOLDER" in found.stderr
+
+
+def test_an_upgrade_does_not_change_the_program_of_a_running_emperor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "tether"
+    program.write_bytes(PROGRAM.read_bytes())
+    program.chmod(0o755)
+    monkeypatch.setattr("emperor_trio.processes.tether.PROGRAM", program)
+    number = open_tether()
+    assert number is not None
+    try:
+        program.unlink()
+        program.write_text("something else")
+        words = tether(replace(PLAIN, commands=(("/bin/echo", "still here"),)), "tether", os.getpid())
+        read, write = os.pipe()
+        child = os.posix_spawn(tether_path(number), words, {}, file_actions=[(os.POSIX_SPAWN_DUP2, write, 1)])
+        os.close(write)
+        with open(read) as output:
+            assert output.read() == "still here\n"
+        assert os.waitpid(child, 0) == (child, 0)
+    finally:
+        os.close(number)
+
+
+def test_without_the_program_there_is_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emperor_trio.processes.tether.PROGRAM", tmp_path / "tether")
+    assert open_tether() is None

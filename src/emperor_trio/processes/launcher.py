@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from emperor_trio.errors import SpawnDeferred, SpawnError
 from emperor_trio.processes.chain import chain, find_tools, shell_environment
 from emperor_trio.processes.launch import Launch
-from emperor_trio.processes.tether import can_tether, find_tether, tether
+from emperor_trio.processes.tether import can_tether, open_tether, tether, tether_path
 
 SHORTAGE = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})
 """The system has no room now, and may have it later. (ENOSPC is epoll's: too many descriptors are watched.)"""
@@ -37,11 +37,12 @@ class Launcher:
 
     def __init__(self) -> None:
         self._tools = find_tools()
-        self._tether = find_tether()
+        self._tether = open_tether()
         with open(os.devnull, "r+b", buffering=0) as null:
             self._null, *slots = (fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, 3) for _ in range(1 + SLOTS))
         self.slots: tuple[int, ...] = tuple(slots)
-        self.close: Callable[[], object] = weakref.finalize(self, _close_all, (self._null, *slots))
+        ours = [number for number in (self._null, self._tether, *slots) if number is not None]
+        self.close: Callable[[], object] = weakref.finalize(self, _close_all, ours)
 
     def start(self, launch: Launch) -> int:
         """Start one process, the leader of its own session, and return its id. It is the caller's to reap.
@@ -54,7 +55,7 @@ class Launcher:
             raise SpawnError("processes can be started on the main thread only: they die with the thread")
         try:
             if self._tether is not None and can_tether(launch):
-                return self._start_tethered(launch, self._tether)
+                return self._start_tethered(launch, tether_path(self._tether))
             return self._start_chained(launch)
         except OSError as error:
             raise refusal(error, launch.directory) from error
@@ -63,9 +64,8 @@ class Launcher:
 
     def _start_tethered(self, launch: Launch, program: str) -> int:
         if launch.directory is not None:
-            os.close(
-                os.open(launch.directory, os.O_PATH | os.O_DIRECTORY)
-            )  # said here, not in the child, if it is gone
+            # Said here, not in the child, if it is gone.
+            os.close(os.open(launch.directory, os.O_PATH | os.O_DIRECTORY))
         words = tether(launch, program, os.getpid())
         descriptors = [(self._null if launch.stdin is None else launch.stdin, 0), *launch.descriptors]
         if launch.stdout is not None:

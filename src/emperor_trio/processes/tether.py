@@ -1,7 +1,7 @@
 """The short way to a child: one tiny program of our own in place of the chain, for launches that ask for nothing rare.
 
 It was compiled where emperor-trio was built (``tether.c``); without it every launch goes through the chain. Pure, but
-for :func:`find_tether`.
+for :func:`open_tether`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,17 @@ from emperor_trio.processes.launch import Launch
 PROGRAM = Path(__file__).with_name("tether")
 
 
-def find_tether() -> str | None:
-    """The program's path; ``None`` where it was not built."""
-    return str(PROGRAM) if os.access(PROGRAM, os.X_OK) else None
+def open_tether() -> int | None:
+    """A descriptor of the program, close-on-exec, to be executed by :func:`tether_path`; ``None`` where there is none.
+
+    It stays the one that this emperor was started with, whatever an upgrade puts in its place.
+    """
+    return os.open(PROGRAM, os.O_PATH | os.O_CLOEXEC) if os.access(PROGRAM, os.X_OK) else None
+
+
+def tether_path(number: int) -> str:
+    """The path by which a child of this process executes a descriptor."""
+    return f"/proc/self/fd/{number}"
 
 
 def can_tether(launch: Launch) -> bool:

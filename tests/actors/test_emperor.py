@@ -27,9 +27,15 @@ async def test_a_source_that_fails_changes_nothing(reign: Reign, autojump_clock:
         assert empire.emperor.statistics().monitors[0].error == "the source is down"
         empire.monitor.break_down("now for another reason")
         await empire.events.wait_for(events.MonitorFailed, count=2)
+        empire.monitor.break_down("the source is down")  # errors that take turns are news once each
+        await trio.sleep(60)
+        assert len(empire.events.of(events.MonitorFailed)) == 2
+        assert empire.emperor.statistics().monitors[0].next_try > 0
         empire.monitor.heal()
         await empire.events.wait_for(events.MonitorReady, count=2)
-        assert empire.emperor.statistics().monitors[0].healthy
+        healed = empire.emperor.statistics().monitors[0]
+        assert healed.healthy
+        assert (healed.error, healed.last_error, healed.next_try) == ("", "the source is down", 0.0)
         assert len(empire.spawner.spawned) == 1
         assert empire.spawner.newest("a.ini").orders == []
 

@@ -28,6 +28,9 @@ MakeMonitor = Callable[[Doorbell, Callable[[events.Event], None]], Monitor]
 DEFAULT_MERCY = 5.0
 """Seconds between the stop of all vassals and SIGKILL, where the nursery around the emperor is cancelled."""
 
+MOST_SAID = 20
+"""How many different errors of a monitor are told until it is well again."""
+
 OUTLET_FLUSH = 1.0
 """Seconds that outlets have at the end, to show the last events."""
 
@@ -44,6 +47,8 @@ class _Watch:
     error: str = "no answer yet"
     last_error: str = ""
     next_try: float = 0.0
+    said: set[str] = field(default_factory=set)
+    """What was said of this failure: two errors that take turns are news once each."""
 
 
 class Emperor:
@@ -194,10 +199,12 @@ class Emperor:
             await watch.monitor.run(emit)
 
         def failed(error: str, retry_in: float) -> None:
-            if watch.healthy or watch.error != error:
-                self.publish(events.MonitorFailed(name, error, retry_in))
             if watch.healthy:
                 watch.since = self._wall()
+                watch.said.clear()
+            if error not in watch.said and len(watch.said) < MOST_SAID:
+                watch.said.add(error)
+                self.publish(events.MonitorFailed(name, error, retry_in))
             watch.healthy, watch.error, watch.last_error = False, error, error
             watch.next_try = self._wall() + retry_in
 

@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import Literal
@@ -25,7 +25,7 @@ from emperor_trio.law.fleet import FleetRules
 from emperor_trio.law.state import LifecycleRules
 from emperor_trio.law.throttle import Priorities, ThrottleRules
 from emperor_trio.masking import masked
-from emperor_trio.monitors import find_monitor
+from emperor_trio.monitors import StateFile, find_monitor
 from emperor_trio.outlets.log import LogOutlet
 from emperor_trio.outlets.stats import StatsOutlet
 from emperor_trio.ports import Doorbell, Monitor, MonitorContext
@@ -96,9 +96,10 @@ def make_launch_policy(settings: Settings, descriptor_limit: int | None = None) 
     )
 
 
-def make_monitors(settings: Settings) -> Mapping[str, MakeMonitor]:
+def make_monitors(settings: Settings, state: StateFile | None = None) -> Mapping[str, MakeMonitor]:
     """One monitor for each ``--emperor``, by the text as typed but for its passwords: nothing behind here shows them.
 
+    ``state`` is where those keep what they know that have to. It may be opened later, but before they run.
     Raises :class:`~emperor_trio.errors.UsageError` for an unknown scheme, a missing driver or the same monitor twice.
     """
     monitors: dict[str, MakeMonitor] = {}
@@ -106,13 +107,13 @@ def make_monitors(settings: Settings) -> Mapping[str, MakeMonitor]:
         name = masked(text)
         if name in monitors:
             raise UsageError(f"--emperor {name}: given twice; one monitor a source is enough")
-        monitors[name] = _monitor_maker(name, text, settings)
+        monitors[name] = _monitor_maker(name, text, settings, state)
     if not monitors:
         raise UsageError("there is nothing to watch: give --emperor FOLDER, a pattern or SCHEME://…; see --help")
     return monitors
 
 
-def _monitor_maker(name: str, text: str, settings: Settings) -> MakeMonitor:
+def _monitor_maker(name: str, text: str, settings: Settings, state: StateFile | None) -> MakeMonitor:
     extra = frozenset(settings.emperor_extra_extension)
     found = find_monitor(text, extra)
 
@@ -131,6 +132,7 @@ def _monitor_maker(name: str, text: str, settings: Settings) -> MakeMonitor:
             on_demand_extension=settings.emperor_on_demand_extension,
             on_demand_directory=settings.emperor_on_demand_directory,
             on_demand_exec=settings.emperor_on_demand_exec,
+            memory=state.of(name, publish) if state else None,
             http_hosts=settings.emperor_http_host,
             http_timeout=settings.emperor_http_timeout,
             ldap_bind_dn=settings.emperor_ldap_bind_dn,
@@ -150,21 +152,36 @@ def make_emperor(
     reap: Literal["pidfd", "sigchld"] = "pidfd",
     mercy: float = DEFAULT_MERCY,
     descriptor_limit: int | None = None,
+    state: StateFile | None = None,
 ) -> Emperor:
     """An emperor over real monitors and real processes, ready for ``await nursery.start(emperor.run)``.
 
     Inside your own program keep ``reap="pidfd"``: no signal handler is installed and none of your children is touched.
+    The file of ``--emperor-state`` is opened when it runs, unless an open one is given as ``state``.
     Raises :class:`~emperor_trio.errors.UsageError`.
     """
     spawner = SystemSpawner(make_launch_policy(settings, descriptor_limit), reap=reap)
-    return Emperor(make_monitors(settings), spawner, make_policy(settings), services=[spawner.run], mercy=mercy)
+    services: list[Callable[..., Awaitable[object]]] = [spawner.run]
+    if state is None:
+        state = make_state(settings)
+    if state is not None:
+        services.append(state.run)
+    return Emperor(make_monitors(settings, state), spawner, make_policy(settings), services=services, mercy=mercy)
+
+
+def make_state(settings: Settings) -> StateFile | None:
+    """The file of ``--emperor-state``, not yet opened; ``None`` without one."""
+    return StateFile(settings.emperor_state) if settings.emperor_state is not None else None
 
 
 def main(settings: Settings) -> int:
     """Run the daemon until it is told to stop; its exit code. Wrong settings raise UsageError before any start."""
     daemon.prepare(settings)
     previous_limit = raise_descriptor_limit()
-    emperor = make_emperor(settings, reap="sigchld", mercy=settings.reload_mercy, descriptor_limit=previous_limit)
+    state = make_state(settings)
+    emperor = make_emperor(
+        settings, reap="sigchld", mercy=settings.reload_mercy, descriptor_limit=previous_limit, state=state
+    )
     with daemon.pid_files(settings):
         if settings.emperor_stats is not None:
             stats = StatsOutlet(
@@ -181,6 +198,8 @@ def main(settings: Settings) -> int:
             emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)
             _announce(emperor, settings)  # reads the package's metadata, which may be closed to the user we become
             daemon.drop_privileges(settings)
+            if state is not None:
+                state.open()  # as the user we have become, to whom it belongs
             gc.freeze()  # what was imported stays: the collector need not walk it again and again
             trio.run(_reign, emperor)
     return EXIT_FAILED if emperor.left_behind else EXIT_STOPPED

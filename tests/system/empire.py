@@ -209,6 +209,7 @@ class EmperorUnderTest:
         return next((entry for entry in self.stats()["blacklist"] if entry["id"] == name), None)
 
     def log(self) -> str:
+        """What is written by now. It comes after what the statistics tell; all of it is there after :meth:`stop`."""
         return self.log_path.read_text(errors="surrogateescape")
 
     def reported(self, event: str, name: str = "", **fields: object) -> list[Json]:

@@ -55,7 +55,13 @@ async def alarm(doorbell: Doorbell) -> AsyncIterator[Alarm]:
             bell.by_doorbell = True
             bell.ring()
 
-    async with trio.open_nursery(strict_exception_groups=False) as nursery:
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
         nursery.start_soon(listen)
-        yield bell
+        try:
+            yield bell
+        except Exception as error:
+            failure = error
         nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

@@ -1,0 +1,199 @@
+"""One connection to PostgreSQL, driven by Trio through psycopg's wrapper of libpq (:mod:`psycopg.pq`).
+
+It knows how to connect, to ask and to listen, and turns every failure into one line. What is asked, and what the answer
+means, is the monitor's. One task may use a connection at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+from psycopg import Error, pq
+from psycopg.conninfo import conninfo_attempts, make_conninfo
+
+from emperor_trio.monitors._wait import ANSWER_LIMIT
+
+WHOLE_LIMIT = 60.0
+"""Seconds for a whole answer that comes bit by bit. The server is told, too, so that no statement is left behind."""
+
+PART = 100
+"""Rows that libpq collects before it hands them on."""
+
+_CAN_PART = pq.version() >= 170_000
+
+Row = tuple[bytes | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of an answer: ``types`` are PostgreSQL's numbers of the columns' types, ``last`` ends a statement."""
+
+    types: tuple[int, ...]
+    rows: list[Row]
+    last: bool
+
+
+Take = Callable[[Part], None]
+
+
+class LinkFailed(Exception):
+    """The connection is of no more use, or could not be made. The text is one line."""
+
+
+class Refused(Exception):
+    """The server refused a statement; the connection goes on. The text is one line."""
+
+
+class Link:
+    """A connection that is there. :meth:`close` it."""
+
+    def __init__(self, pgconn: pq.abc.PGconn) -> None:
+        self._pgconn = pgconn
+        pgconn.nonblocking = 1
+
+    def close(self) -> None:
+        """Tell the server, as far as that goes without waiting, and give back the descriptor."""
+        if self._pgconn.status == pq.ConnStatus.OK:
+            trio.lowlevel.notify_closing(self._pgconn.socket)
+        self._pgconn.finish()
+
+    async def ask(self, statement: bytes, take: Take = lambda _: None) -> None:
+        """Have a statement, or several, carried out. Notifications that came before are covered by it, and forgotten.
+
+        Raises :class:`Refused` and :class:`LinkFailed`, and whatever ``take`` raises; the link is to be closed then.
+        """
+        progress = trio.move_on_after(ANSWER_LIMIT)
+        try:
+            with trio.fail_after(WHOLE_LIMIT), progress:
+                self._pgconn.consume_input()
+                self.heard()
+                self._pgconn.send_query(statement)
+                if _CAN_PART:
+                    self._pgconn.set_chunked_rows_mode(PART)
+                else:
+                    self._pgconn.set_single_row_mode()
+                while self._pgconn.flush():
+                    await trio.lowlevel.wait_writable(self._pgconn.socket)
+                await self._take_results(take, progress)
+        except trio.TooSlowError:
+            raise LinkFailed(f"the server's answer is not complete after {WHOLE_LIMIT:g} s") from None
+        except (Error, OSError) as error:
+            raise LinkFailed(_one_line(str(error)) or "the connection was lost") from None
+        if progress.cancelled_caught:
+            raise LinkFailed(f"the server said nothing for {ANSWER_LIMIT:g} s")
+
+    async def hear(self) -> None:
+        """Wait for a notification. Raises :class:`LinkFailed` when the connection ends."""
+        try:
+            while not self.heard():
+                await trio.lowlevel.wait_readable(self._pgconn.socket)
+                self._pgconn.consume_input()
+        except (Error, OSError) as error:
+            raise LinkFailed(_one_line(str(error)) or "the connection was lost") from None
+
+    def heard(self) -> bool:
+        """Whether notifications came; they are forgotten, so that many are one."""
+        heard = False
+        while self._pgconn.notifies() is not None:
+            heard = True
+        return heard
+
+    async def _take_results(self, take: Take, progress: trio.CancelScope) -> None:
+        """Every part until there are no more. An error counts after all that came before it was read off."""
+        refused = ""
+        while True:
+            while self._pgconn.is_busy():
+                await trio.lowlevel.wait_readable(self._pgconn.socket)
+                self._pgconn.consume_input()
+                progress.deadline = trio.current_time() + ANSWER_LIMIT
+            result = self._pgconn.get_result()
+            if result is None:
+                break
+            match result.status:
+                case pq.ExecStatus.TUPLES_OK | pq.ExecStatus.TUPLES_CHUNK | pq.ExecStatus.SINGLE_TUPLE:
+                    take(_read_part(result))
+                case pq.ExecStatus.COMMAND_OK | pq.ExecStatus.EMPTY_QUERY:
+                    pass
+                case pq.ExecStatus.COPY_IN | pq.ExecStatus.COPY_OUT | pq.ExecStatus.COPY_BOTH:
+                    raise LinkFailed("a COPY is no query for vassals; it must be a SELECT, or end in one")
+                case _:
+                    refused = _explain_error(result)
+            await trio.lowlevel.checkpoint()  # what was received in one go may be thousands of parts
+        if self._pgconn.status != pq.ConnStatus.OK:
+            raise LinkFailed(refused or "the server closed the connection")
+        if refused:
+            raise Refused(refused)
+
+
+def _read_part(result: pq.abc.PGresult) -> Part:
+    columns = range(result.nfields)
+    return Part(
+        tuple(result.ftype(column) for column in columns),
+        [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)],
+        last=result.status == pq.ExecStatus.TUPLES_OK,
+    )
+
+
+async def connect(parameters: Mapping[str, str], limit: float, limiter: trio.CapacityLimiter) -> Link:
+    """Connect to the first of the servers that takes us; ``limit`` in seconds for each of their addresses.
+
+    What may block goes to a thread: names are resolved there, and the sums of a login, whose number the server
+    chooses, are done there. Raises :class:`LinkFailed`.
+    """
+    in_thread = partial(trio.to_thread.run_sync, abandon_on_cancel=True, limiter=limiter)
+    why: dict[str, None] = {}
+    try:
+        with trio.fail_after(limit):
+            attempts = await in_thread(conninfo_attempts, parameters)
+    except trio.TooSlowError:
+        raise LinkFailed(f"the server's name could not be resolved within {limit:g} s") from None
+    except Error as error:
+        raise LinkFailed(_one_line(str(error))) from None
+    for attempt in attempts:
+        try:
+            with trio.fail_after(limit):
+                return Link(await _connect_once(make_conninfo("", **attempt).encode(), in_thread))
+        except trio.TooSlowError:
+            why[f"no connection within {limit:g} s"] = None
+        except (Error, OSError, LinkFailed) as error:
+            why[_one_line(str(error))] = None
+    raise LinkFailed("; ".join(why))
+
+
+async def _connect_once(conninfo: bytes, in_thread: Callable[..., Awaitable[int]]) -> pq.abc.PGconn:
+    # Where this is cancelled a thread may still be at work on it, so that its end is left to the last reference.
+    pgconn = pq.PGconn.connect_start(conninfo)
+    if pgconn.status == pq.ConnStatus.BAD:
+        raise LinkFailed(_error_of(pgconn))
+    status: int = pq.PollingStatus.WRITING
+    while True:
+        match status:
+            case pq.PollingStatus.OK:
+                return pgconn
+            case pq.PollingStatus.READING:
+                await trio.lowlevel.wait_readable(pgconn.socket)
+            case pq.PollingStatus.WRITING:
+                await trio.lowlevel.wait_writable(pgconn.socket)
+            case _:
+                raise LinkFailed(_error_of(pgconn))
+        status = await in_thread(pgconn.connect_poll)
+
+
+def _explain_error(result: pq.abc.PGresult) -> str:
+    """The error's own sentence and its code, without the piece of the query that PostgreSQL quotes along."""
+    primary = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)
+    if primary is None:
+        return _one_line(result.error_message.decode("utf-8", "replace"))
+    code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+    return _one_line(f"{primary.decode('utf-8', 'replace')} (SQLSTATE {code.decode('ascii', 'replace')})")
+
+
+def _error_of(pgconn: pq.abc.PGconn) -> str:
+    return _one_line(pgconn.error_message.decode("utf-8", "replace")) or "the connection could not be made"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -129,7 +129,31 @@ async def test_a_spawn_that_can_never_go_well_is_a_death(reign: Reign, autojump_
         await empire.monitor.emit(Touch(empire.spec("a.ini")))
         await empire.events.wait_for(events.VassalReady)
         assert [e.attempt for e in empire.events.of(events.VassalBlacklisted)] == [1, 2]
-        assert births(empire, "a.ini") == pytest.approx([1.0])
+        assert births(empire, "a.ini") == pytest.approx([2.0])
+
+
+@pytest.mark.parametrize("throttle", [ThrottleRules(blacklist=False), ThrottleRules(throttle=0)])
+@pytest.mark.parametrize("socket", [None, "taken"])
+async def test_what_fails_at_once_is_not_tried_at_full_speed(
+    reign: Reign, autojump_clock: MockClock, throttle: ThrottleRules, socket: str | None
+) -> None:
+    """No blacklist, and nothing that takes time: without a pause this would be an endless loop of log lines."""
+    async with reign(Policy(throttle=throttle)) as empire:
+        empire.spawner.fail("a.ini", *[SpawnError("no such binary")] * 100)
+        empire.spawner.refuse("taken")
+        await empire.monitor.emit(Touch(empire.spec("a.ini", socket=socket)))
+        await trio.sleep(9.5)
+        assert len(empire.events.of(events.SpawnFailed)) == 10
+
+
+async def test_a_changed_config_does_not_sit_out_the_pause(reign: Reign, autojump_clock: MockClock) -> None:
+    async with reign(Policy(throttle=ThrottleRules(blacklist=False))) as empire:
+        empire.spawner.fail("a.ini", SpawnError("no such binary"))
+        await empire.monitor.emit(Touch(empire.spec("a.ini")))
+        await empire.events.wait_for(events.SpawnFailed)
+        await empire.monitor.emit(Touch(empire.spec("a.ini")))
+        await empire.events.wait_for(events.VassalReady)
+        assert births(empire, "a.ini") == [0.0]
 
 
 async def test_broodlord_gives_zergs_over_the_whole_empire(reign: Reign, autojump_clock: MockClock) -> None:

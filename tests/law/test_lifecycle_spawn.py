@@ -92,7 +92,7 @@ def test_failed_spawn_is_a_death_before_loyalty_and_asked_for_again() -> None:
     done = life.tell(hear.SpawnRefused("no such binary"))
     assert done.events(events.SpawnFailed) == [events.SpawnFailed(life.vassal, "no such binary")]
     assert done.kinds == [do.ReportDeath, do.AskLeave]
-    assert done.of(do.ReportDeath) == [do.ReportDeath(Blame.DISLOYAL)]
+    assert done.of(do.ReportDeath) == [do.ReportDeath(Blame.UNBORN)]
     assert (life.phase, life.state.reason) == (Phase.QUEUED, "no such binary")
 
 

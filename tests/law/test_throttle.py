@@ -7,6 +7,7 @@ import pytest
 from emperor_trio.law.throttle import (
     JITTER,
     TURN,
+    UNBORN_PAUSE,
     Blacklist,
     Grant,
     Intensity,
@@ -90,6 +91,37 @@ def test_blacklist_can_be_turned_off() -> None:
     blacklist = Blacklist(ThrottleRules(blacklist=False))
     assert blacklist.add_death(A, 0, chance=0) is None
     assert blacklist.due(A) == 0.0
+
+
+@pytest.mark.parametrize("rules", [ThrottleRules(blacklist=False), ThrottleRules(), ThrottleRules(throttle=0.0)])
+def test_a_spawn_that_came_to_no_process_waits_a_second_at_least(rules: ThrottleRules) -> None:
+    blacklist = Blacklist(rules)
+    for death in range(100):
+        blacklist.add_death(A, 50.0 * death, chance=0, unborn=True)
+        assert blacklist.due(A) >= 50.0 * death + UNBORN_PAUSE
+    assert blacklist.due(B) == 0.0
+
+
+def test_the_longer_wait_counts() -> None:
+    blacklist = Blacklist(ThrottleRules(throttle=1.0))
+    waits = []
+    for death in range(4):
+        entry = blacklist.add_death(A, 100.0 * death, chance=0, unborn=True)
+        assert entry is not None
+        waits.append((entry.delay, blacklist.due(A) - 100.0 * death))
+    assert waits == [(UNBORN_PAUSE, UNBORN_PAUSE), (1.0, 1.0), (2.0, 2.0), (3.0, 3.0)]
+
+
+@pytest.mark.parametrize("blacklist", [True, False])
+def test_who_came_to_no_process_is_forgiven_like_anyone(blacklist: bool) -> None:
+    waiting = Blacklist(ThrottleRules(blacklist=blacklist))
+    for vassal in (A, B):
+        waiting.add_death(vassal, 5.0, chance=0, unborn=True)
+    assert waiting.forgive(A)
+    assert not waiting.forgive(A)
+    assert waiting.due(A) == 0.0
+    assert waiting.clear() == (B,)
+    assert waiting.due(B) == 0.0
 
 
 # --- restart intensity ---

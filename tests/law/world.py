@@ -405,8 +405,8 @@ class World:
                 if not vassal.ordinal:
                     if self.intensity.add_death(vassal, self.now):
                         self.parked.add(vassal)
-                    if blame is Blame.DISLOYAL:
-                        self.blacklist.add_death(vassal, self.now, 0.5)
+                    if blame is not Blame.LOYAL:
+                        self.blacklist.add_death(vassal, self.now, 0.5, unborn=blame is Blame.UNBORN)
             case do.ReportShortage():
                 self.pacer.postpone(self.now)
             case do.AskReinforcement():

@@ -287,8 +287,8 @@ class Supervisor:
             return
         if self._intensity.add_death(vassal, now):
             self._parked.add(vassal)
-        if blame is Blame.DISLOYAL:
-            entry = self._blacklist.add_death(vassal, now, self._chance())
+        if blame is not Blame.LOYAL:
+            entry = self._blacklist.add_death(vassal, now, self._chance(), unborn=blame is Blame.UNBORN)
             if entry is not None:
                 self._publish(events.VassalBlacklisted(vassal, entry.attempt, entry.delay))
 

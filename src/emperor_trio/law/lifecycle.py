@@ -270,11 +270,11 @@ class _Turn:
             self._fail(error)
 
     def _fail(self, error: str) -> None:
-        """A spawn that came to no process is a death before loyalty."""
+        """A spawn that came to no process counts as a death before loyalty."""
         self.publish(events.SpawnFailed(self.vassal, error))
         if self.state.phase in (Phase.ASKING, Phase.BINDING):
             self._drop_listener()
-        self.effects.append(do.ReportDeath(Blame.DISLOYAL))
+        self.effects.append(do.ReportDeath(Blame.UNBORN))
         if self.vassal.ordinal:
             self._end_zerg()
             return

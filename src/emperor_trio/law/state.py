@@ -53,6 +53,7 @@ class Blame(Enum):
 
     LOYAL = "was loyal"
     DISLOYAL = "was not yet loyal"
+    UNBORN = "came to no process"
 
 
 @dataclass(frozen=True, slots=True)

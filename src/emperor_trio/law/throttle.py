@@ -17,6 +17,10 @@ from emperor_trio.model import VassalId
 JITTER = 0.1
 """The largest part of a delay that is added at random, so that vassals which died together don't return together."""
 
+UNBORN_PAUSE = 1.0
+"""The shortest time, in seconds, from a spawn that came to no process to the next: what makes it fail (no binary, an
+address that is taken) is seldom over at once, and every try costs a line of the log."""
+
 POSTPONE_FIRST = 0.1
 POSTPONE_MAX = 10.0
 """Delays, in seconds, between tries while the system has no room for one more process."""
@@ -45,11 +49,15 @@ class BlacklistEntry:
 
 
 class Blacklist:
-    """Vassals that died before they were loyal, and how long each waits for its next spawn."""
+    """Vassals that died before they were loyal, and how long each waits for its next spawn.
+
+    Turned off, nobody is on it; but whoever came to no process waits all the same.
+    """
 
     def __init__(self, rules: ThrottleRules) -> None:
         self._rules = rules
         self._entries: dict[VassalId, BlacklistEntry] = {}
+        self._unborn: dict[VassalId, float] = {}
 
     def __iter__(self) -> Iterator[tuple[VassalId, BlacklistEntry]]:
         return iter(self._entries.items())
@@ -57,11 +65,14 @@ class Blacklist:
     def __contains__(self, vassal: VassalId) -> bool:
         return vassal in self._entries
 
-    def add_death(self, vassal: VassalId, now: float, chance: float) -> BlacklistEntry | None:
+    def add_death(self, vassal: VassalId, now: float, chance: float, *, unborn: bool = False) -> BlacklistEntry | None:
         """Note one more death before loyalty; ``chance`` in [0, 1] sets the jitter. ``None``: there is no blacklist.
 
-        The spawn after the n-th death waits (n − 1) × throttle, up to the maximum.
+        The spawn after the n-th death waits (n − 1) × throttle, up to the maximum; after one that came to no process
+        (``unborn``), ``UNBORN_PAUSE`` at least.
         """
+        if unborn:
+            self._unborn[vassal] = now + UNBORN_PAUSE
         if not self._rules.blacklist:
             return None
         entry = self._entries.get(vassal)
@@ -71,21 +82,25 @@ class Blacklist:
         entry.last = now
         bare = (entry.attempt - 1) * self._rules.throttle
         entry.delay = min(bare * (1 + JITTER * chance), self._rules.max_throttle)
+        if unborn:
+            entry.delay = max(entry.delay, UNBORN_PAUSE)
         return entry
 
     def due(self, vassal: VassalId) -> float:
-        """The earliest time of the vassal's next spawn: 0 where it is not blacklisted."""
+        """The earliest time of the vassal's next spawn: 0 where nothing holds it back."""
         entry = self._entries.get(vassal)
-        return entry.last + entry.delay if entry else 0.0
+        return max(entry.last + entry.delay if entry else 0.0, self._unborn.get(vassal, 0.0))
 
     def forgive(self, vassal: VassalId) -> bool:
-        """Take one vassal off; whether it was on."""
-        return self._entries.pop(vassal, None) is not None
+        """Let one vassal wait no longer; whether it may have had to."""
+        waited = (self._entries.pop(vassal, None), self._unborn.pop(vassal, None))
+        return waited != (None, None)
 
     def clear(self) -> tuple[VassalId, ...]:
-        """Take all off; who was on."""
-        forgiven = tuple(self._entries)
+        """Let nobody wait any longer; who may have had to."""
+        forgiven = tuple(self._entries | self._unborn)
         self._entries.clear()
+        self._unborn.clear()
         return forgiven
 
 

@@ -224,7 +224,7 @@ class Settings:
     )  # fmt: skip
     emperor_no_blacklist: bool = option(
         False, values.FLAG, Group.LAW,
-        help="Start dying vassals again at once, always.",
+        help="Start dying vassals again at once, always; only a start that came to no process waits a second.",
     )  # fmt: skip
     emperor_max_restarts: int = option(
         0, values.COUNT, Group.LAW, ours=True,

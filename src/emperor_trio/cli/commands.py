@@ -67,6 +67,13 @@ def _state(entry: EntryPoint) -> str:
     return "installed"
 
 
+def _pg_trigger(words: Sequence[str]) -> int:
+    from emperor_trio.cli.pg_trigger import read_words, trigger_sql
+
+    _print(trigger_sql(*read_words(words)))
+    return 0
+
+
 def version() -> str:
     """The version of emperor-trio."""
     from importlib.metadata import version as of_distribution  # takes a third of the time that a whole start takes
@@ -88,6 +95,11 @@ def _no_words(command: str, words: Sequence[str]) -> None:
 COMMANDS: Mapping[str, Command] = {
     "help": Command("This text; 'help WORD' shows only what has to do with WORD.", _help),
     "monitors": Command("Show which SCHEME:// there are.", _monitors),
+    "pg-trigger": Command(
+        "Print the SQL that makes a table of PostgreSQL tell pg:// of every change at once:"
+        " 'pg-trigger TABLE [--channel NAME] | psql'.",
+        _pg_trigger,
+    ),
     "version": Command("Show the version.", _version),
 }
 """Every command. A new one needs an entry here, and nothing else."""

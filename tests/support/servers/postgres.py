@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 
@@ -31,9 +31,6 @@ class Postgres:
         self.port = free_port()
         self.dsn = f"host=127.0.0.1 port={self.port} user={USER} dbname=postgres"
         self.process: subprocess.Popen[bytes] | None = None
-        self._as_whom: dict[str, Any] = {"cwd": place, "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}}
-        if os.geteuid() == 0:  # which the server refuses to run as
-            self._as_whom |= {"user": USER, "group": USER, "extra_groups": []}
         command: list[str | Path] = [
             _binaries() / "initdb",
             "-D",
@@ -46,7 +43,7 @@ class Postgres:
             "UTF8",
             "--no-sync",
         ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60, **self._as_whom)
+        self._launch(command, subprocess.DEVNULL).wait(60)
 
     def start(self, *settings: str) -> None:
         """Start it, and wait until it answers. Settings are ``NAME=VALUE``."""
@@ -54,13 +51,7 @@ class Postgres:
         fast = ["fsync=off", "max_connections=40", "shared_buffers=16MB", "autovacuum=off", "max_wal_size=64MB"]
         words = [word for setting in [*own, *fast, *settings] for word in ("-c", setting)]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [_binaries() / "postgres", "-D", self.folder / "data", *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                **self._as_whom,
-            )
+            self.process = self._launch([_binaries() / "postgres", "-D", self.folder / "data", *words], log)
         until(self._is_ready, "PostgreSQL", self.process)
 
     def stop(self) -> None:
@@ -104,6 +95,21 @@ class Postgres:
         rules = f"host all {USER} 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 {method}\n"
         (self.folder / "data" / "pg_hba.conf").write_text(rules)
         self.sql("SELECT pg_reload_conf()")
+
+    def _launch(self, command: list[str | Path], out: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        """Start one of PostgreSQL's programs, as its Debian user where we are root: it refuses to run as that."""
+        root = os.geteuid() == 0
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd=self.folder,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            user=USER if root else None,
+            group=USER if root else None,
+            extra_groups=[] if root else None,
+        )
 
     def _processes(self) -> list[int]:
         assert self.process is not None

@@ -39,9 +39,9 @@ class Signs:
         self._ring()
 
     def lacks(self, name: str) -> None:
-        """A server said that there is no such znode."""
+        """A server said that there is no such znode. Should it be listed again, it is another one, and to be read."""
         self.deleted.add(name)
-        self._changed.discard(name)
+        self._changed.add(name)
         self.listing = True
 
     def take_changed(self) -> set[str]:

@@ -10,8 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kazoo.exceptions import EXCEPTIONS, AuthFailedError, NoAuthError, NoNodeError, ZookeeperError
-from kazoo.protocol.serialization import (
+from kazoo.exceptions import (  # type: ignore[import-untyped]
+    EXCEPTIONS,
+    NoAuthError,
+    NoNodeError,
+    ZookeeperError,
+)
+from kazoo.protocol.serialization import (  # type: ignore[import-untyped]
     Auth,
     CloseInstance,
     Connect,
@@ -24,9 +29,7 @@ from kazoo.protocol.serialization import (
     Watch,
 )
 
-__all__ = [
-    "AuthFailedError", "Exists", "GetChildren", "GetData", "NoAuthError", "NoNodeError", "Sync", "ZookeeperError",
-]  # fmt: skip
+__all__ = ["Exists", "GetChildren", "GetData", "NoAuthError", "NoNodeError", "Sync", "ZookeeperError"]
 
 MAX_FRAME = 16 * 2**20
 """Bytes of one answer: some 200,000 names. A znode's data have a megabyte at most, unless a server says otherwise."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import trio
-from kazoo.client import KazooClient
-from kazoo.exceptions import NodeExistsError
+from kazoo.client import KazooClient  # type: ignore[import-untyped]
+from kazoo.exceptions import NodeExistsError  # type: ignore[import-untyped]
 
 from emperor_trio.events import Event
 from emperor_trio.masking import masked
@@ -56,14 +56,14 @@ class Znodes:
 
     def put_many(self, names: list[str], data: bytes = CONFIG) -> None:
         for result in [self.client.create_async(f"{self.path}/{name}", data) for name in names]:
-            result.get(60)
+            result.get(timeout=60)
 
     def remove(self, name: str) -> None:
         self.client.delete(f"{self.path}/{name}")
 
     def remove_many(self, names: list[str]) -> None:
         for result in [self.client.delete_async(f"{self.path}/{name}") for name in names]:
-            result.get(60)
+            result.get(timeout=60)
 
     def argument(self, port: int = 0, login: str = "") -> str:
         """What watches these, through another ``port`` where one is given."""

@@ -74,6 +74,19 @@ def _pg_trigger(words: Sequence[str]) -> int:
     return 0
 
 
+def _ldap_schema(words: Sequence[str]) -> int:
+    from emperor_trio.cli.ldap_schema import schema, schema_ldif
+
+    match list(words):
+        case []:
+            _print(schema().rstrip())
+        case ["--ldif"]:
+            _print(schema_ldif().rstrip())
+        case _:
+            raise UsageError(f"ldap-schema: nothing but --ldif may follow it: {' '.join(words)}")
+    return 0
+
+
 def version() -> str:
     """The version of emperor-trio."""
     from importlib.metadata import version as of_distribution  # takes a third of the time that a whole start takes
@@ -94,6 +107,7 @@ def _no_words(command: str, words: Sequence[str]) -> None:
 
 COMMANDS: Mapping[str, Command] = {
     "help": Command("This text; 'help WORD' shows only what has to do with WORD.", _help),
+    "ldap-schema": Command("Print uWSGI's LDAP schema for slapd, with --ldif for cn=config.", _ldap_schema),
     "monitors": Command("Show which SCHEME:// there are.", _monitors),
     "pg-trigger": Command(
         "Print the SQL that makes a table of PostgreSQL tell pg:// of every change at once:"

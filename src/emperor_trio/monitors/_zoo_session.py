@@ -6,6 +6,7 @@ depends on what a server remembers. What the bytes mean is :mod:`._zoo_wire`.
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections import deque
@@ -250,9 +251,10 @@ async def _connect(host: str, port: int, login: str, fired: Fired) -> Session:
 
 def explain(error: BaseException) -> str:
     """The system's own words for why a connection failed, from below what Trio wraps around them."""
-    cause = error.__cause__
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(dict.fromkeys(explain(inner) for inner in error.exceptions))
-    if cause is not None:
-        return explain(cause)
+    if error.__cause__ is not None:
+        return explain(error.__cause__)
+    if isinstance(error, OSError) and (error.errno or 0) > 0:  # names that do not resolve have numbers of their own
+        return os.strerror(error.errno or 0)
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

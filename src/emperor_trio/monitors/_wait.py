@@ -55,11 +55,21 @@ async def alarm(doorbell: Doorbell) -> AsyncIterator[Alarm]:
             bell.by_doorbell = True
             bell.ring()
 
+    async with helpers() as nursery:
+        nursery.start_soon(listen)
+        yield bell
+
+
+@asynccontextmanager
+async def helpers() -> AsyncIterator[trio.Nursery]:
+    """A nursery whose tasks end with the block.
+
+    An exception from the block comes out as itself, in no group.
+    """
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen)
         try:
-            yield bell
+            yield nursery
         except Exception as error:
             failure = error
         nursery.cancel_scope.cancel()

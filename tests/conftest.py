@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import struct
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -30,6 +33,21 @@ def vassal_binary() -> Iterator[Path]:
 def report(tmp_path: Path) -> Report:
     """An empty report that test vassals are to write into (``report = report.path``)."""
     return Report(tmp_path / "report.jsonl")
+
+
+@pytest.fixture
+def lingering() -> Iterator[socket.socket]:
+    """A connection whose other end reads nothing: it takes 20 seconds to close the last descriptor of it."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        ours = stack.enter_context(socket.create_connection(listener.getsockname()))
+        stack.enter_context(listener.accept()[0])
+        ours.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(65536))
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 20))
+        yield ours
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 import trio
 
+from emperor_trio import strangers
 from emperor_trio.errors import UsageError
 from emperor_trio.model import Owner, VassalId
 from emperor_trio.outlets import stats
@@ -289,6 +291,33 @@ async def test_a_reader_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyP
         poll = select.poll()
         poll.register(stream.socket.fileno(), select.POLLRDHUP)
         assert await trio.to_thread.run_sync(poll.poll, 20_000), "the connection was not closed"
+
+
+@pytest.mark.parametrize("http", [False, True])
+async def test_descriptors_that_a_reader_sends_hold_nobody_up(
+    http: bool, lingering: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before Linux 6.16, which can refuse them at their sender."""
+    monkeypatch.setattr(strangers, "SO_PASSRIGHTS", 9999)
+    listener = StatsOutlet(str(tmp_path / "stats.sock"), lambda: empire(vassal()), http=http)
+    async with trio.open_nursery() as nursery:
+        listener.open()
+        nursery.start_soon(listener.run)
+        mallory = await trio.open_unix_socket(tmp_path / "stats.sock")
+        await mallory.socket.sendmsg(
+            [b"GET / HTTP/1.0\r\n\r\n"],
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", lingering.fileno()))],
+        )
+        lingering.close()
+        with trio.fail_after(5):
+            async with mallory:
+                await mallory.receive_some(1) if not http else None
+            await trio.sleep(0.2)
+            good = await trio.open_unix_socket(tmp_path / "stats.sock")
+            async with good:
+                await good.send_all(b"GET / HTTP/1.0\r\n\r\n")
+                assert b"shop.ini" in b"".join([part async for part in good])
+        nursery.cancel_scope.cancel()
 
 
 async def test_many_readers_at_once_share_one_encoding(monkeypatch: pytest.MonkeyPatch) -> None:

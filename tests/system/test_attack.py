@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.vassal import Setting, is_alive, vassal_config
-from tests.system.empire import EmperorUnderTest, ask, connect
+from tests.system.empire import EmperorUnderTest, ask, connect, wait_until
 
 MALLORY, ALICE = (12_666, 13_666), (12_001, 13_001)
 
@@ -454,3 +455,48 @@ def runs(emperor: EmperorUnderTest) -> dict[str, str]:
     return {
         vassal["id"]: read.get(vassal["pid"], "") if vassal["ready"] else "" for vassal in emperor.stats()["vassals"]
     }
+
+
+HOSTAGE = """\
+#!{python}
+import os, socket, struct, sys, time
+if sys.argv[-1] != "mallory.ini":
+    os.execv("{binary}", ["{binary}", *sys.argv[1:]])
+listener = socket.create_server(("127.0.0.1", 0))
+sent = socket.create_connection(listener.getsockname())
+kept = listener.accept()
+sent.setblocking(False)
+try:
+    while True:
+        sent.send(bytes(65536))
+except BlockingIOError:
+    pass
+sent.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+pipe = socket.socket(fileno=int(os.environ["UWSGI_EMPEROR_FD"]))
+pipe.sendall(bytes(8192))  # so that the emperor has a rest, and ours is not the last one any more
+try:
+    socket.send_fds(pipe, [b"\\x11"], [sent.fileno()])
+except PermissionError:
+    pass
+open("{folder}/sent", "w").close()
+sent.close()
+time.sleep(600)
+"""
+
+
+def test_a_vassal_that_sends_a_connection_which_is_slow_to_close_delays_nobody(emperor: EmperorUnderTest) -> None:
+    """The emperor would close it, and wait as long as its sender likes (SO_LINGER)."""
+    hostage = emperor.folder / "hostage"
+    hostage.write_text(HOSTAGE.format(python=sys.executable, binary=emperor.binary, folder=emperor.folder))
+    hostage.chmod(0o755)
+    emperor.add("mallory.ini")
+    emperor.add("good.ini")
+    emperor.start("--reload-mercy", "1", "--emperor-curse-tolerance", "1", binary=hostage)
+    emperor.wait_vassal("good.ini", ready=1)
+    wait_until((emperor.folder / "sent").exists)
+    emperor.touch("good.ini")
+    emperor.wait_vassal("good.ini", respawns=1, ready=1)
+    emperor.remove("mallory.ini")
+    emperor.wait_gone("mallory.ini")
+    assert emperor.stop() == 0
+    assert emperor.processes() == []

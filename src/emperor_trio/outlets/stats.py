@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import struct
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from emperor_trio.model import Owner
 from emperor_trio.outlets.listening import Listening, listen_on
 from emperor_trio.outlets.text import well_formed
 from emperor_trio.ports import BlacklistStatistics, EmperorStatistics, MonitorStatistics, VassalStatistics
+from emperor_trio.strangers import end, refuse_descriptors
 
 READERS = 64
 """Connections at once; one more ends the oldest, so that slow readers can't shut out the others."""
@@ -212,6 +214,7 @@ class StatsOutlet:
         if self._listening is None:
             _version()  # remembered from here on: later, the package's metadata may be closed to us
             self._listening = listen_on("--emperor-stats", self._address, self._mode)
+            refuse_descriptors(self._listening.socket)
         return self._listening
 
     def close(self) -> None:
@@ -252,10 +255,10 @@ class StatsOutlet:
                 raise
             finally:
                 self._readers.pop(number, None)
-                await trio.aclose_forcefully(stream)
+                await _close(stream)
 
     async def _answer(self, stream: trio.SocketStream, limit: trio.CancelScope) -> None:
-        if self._http and not await stream.receive_some(8192):
+        if self._http and not await _hear(stream):
             return
         answer = await self._fresh()
         limit.deadline = trio.current_time() + READER_LIMIT
@@ -263,7 +266,7 @@ class StatsOutlet:
         await stream.send_eof()
         # To close while something of the reader's lies unread would take the answer away from it again.
         with trio.move_on_after(1.0):
-            while await stream.receive_some(8192):
+            while await _hear(stream):
                 pass
 
     async def _fresh(self) -> bytes:
@@ -281,6 +284,25 @@ class StatsOutlet:
         self._encoded = await encode(self._statistics(), self._tyrant)
         took = time.perf_counter() - begun
         self._good_until = as_of + min(took * FARE, OLDEST)
+
+
+async def _hear(stream: trio.SocketStream) -> bytes:
+    """What the reader says; empty at its end. See :mod:`emperor_trio.strangers`."""
+    try:
+        data, _, flags, _ = await stream.socket.recvmsg(8192, 0, socket.MSG_PEEK)
+        if not flags & socket.MSG_CTRUNC:
+            return await stream.socket.recv(len(data)) if data else data
+    except OSError as error:
+        raise trio.BrokenResourceError from error
+    raise trio.BrokenResourceError("it sends descriptors")
+
+
+async def _close(stream: trio.SocketStream) -> None:
+    """In a thread of its own where something lies unread that may take long to close."""
+    if stream.socket.family != socket.AF_UNIX or end(stream.socket):
+        await trio.aclose_forcefully(stream)
+    else:
+        threading.Thread(target=os.close, args=(stream.socket.detach(),), daemon=True).start()
 
 
 async def _accept(listener: trio.socket.SocketType) -> trio.socket.SocketType | None:

@@ -7,6 +7,8 @@ the exit.
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from dataclasses import dataclass, replace
 
 import trio
@@ -15,9 +17,13 @@ from emperor_trio.errors import SpawnError
 from emperor_trio.processes.launch import Launch
 from emperor_trio.processes.launcher import Launcher, refusal
 from emperor_trio.processes.reaper import OnExit, Reaper, kill_and_reap, kill_group
+from emperor_trio.strangers import end
 
 MAX_OUTPUT = 4096
 """Bytes of a command's output that are read; more is a fault."""
+
+HOLD = ("/bin/sh", "-c", "exec sleep 1")
+"""Keeps descriptors open for longer than the emperor takes to close its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,37 @@ class Children:
                 os.close(target)
             return await command.finish(limit, stream)
 
+    def discard(self, ours: socket.socket) -> None:
+        """Close a socket whose other end is a vassal's, without waiting for whatever the vassal has put into it."""
+        if end(ours):
+            ours.close()
+        else:
+            self._leave_behind(ours)
+
+    def discard_listener(self, listener: socket.socket) -> None:
+        """Close a unix socket that listens, without waiting for what lies in connections that nobody has accepted."""
+        try:
+            listener.setblocking(False)
+            listener.shutdown(socket.SHUT_RDWR)
+            waiting, _ = listener.accept()
+        except OSError:
+            listener.close()
+        else:
+            self._leave_behind(waiting, listener)
+
+    def _leave_behind(self, *sockets: socket.socket) -> None:
+        """Close sockets in which descriptors may lie (see :mod:`emperor_trio.strangers`): a child has them last.
+
+        A process that exits waits for none of them, unlike one that closes them.
+        """
+        pairs = tuple((ours.fileno(), slot) for ours, slot in zip(sockets, self._launcher.slots, strict=False))
+        try:
+            self.start(Launch((HOLD,), {}, "/", descriptors=pairs), lambda code: None)
+        except SpawnError:
+            threading.Thread(target=_close_all, args=sockets, daemon=True).start()
+        else:
+            _close_all(*sockets)
+
 
 class _Command:
     """One command that runs; whoever makes it calls ``finish`` at once."""
@@ -103,3 +140,8 @@ async def _read_all(stream: trio.lowlevel.FdStream) -> bytes:
         if len(output) > MAX_OUTPUT:
             raise SpawnError(f"it prints more than {MAX_OUTPUT:,} bytes")
     return bytes(output)
+
+
+def _close_all(*sockets: socket.socket) -> None:
+    for each in sockets:
+        each.close()

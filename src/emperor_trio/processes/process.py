@@ -9,6 +9,7 @@ import fcntl
 import socket
 import struct
 import termios
+from collections.abc import Callable
 
 from emperor_trio.errors import SpawnError
 from emperor_trio.law.protocol import HEADER, config_chunk
@@ -16,6 +17,10 @@ from emperor_trio.model import MAX_CONFIG
 from emperor_trio.ports import Deliver, Exited, PipeClosed, Received
 from emperor_trio.processes.poller import Poller
 from emperor_trio.processes.reaper import kill_group
+from emperor_trio.strangers import receive, refuse_descriptors
+
+Discard = Callable[[socket.socket], None]
+"""Closes a socket whose other end a vassal has, whatever lies in it, without ever waiting."""
 
 READ = 1024
 """Bytes taken at once. A vassal sends one now and then; who fills this has to rest, and can't keep the emperor busy."""
@@ -30,12 +35,14 @@ REST = 0.1
 class ConfigPipe:
     """The emperor's end of ``UWSGI_EMPEROR_FD_CONFIG``: chunks go in whole or not at all."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_discard", "_socket")
 
-    def __init__(self, ours: socket.socket) -> None:
+    def __init__(self, ours: socket.socket, discard: Discard = socket.socket.close) -> None:
         """Takes the socket over. Raises SpawnError where the system is too narrow for the largest config."""
         self._socket = ours
+        self._discard = discard
         ours.setblocking(False)
+        refuse_descriptors(ours)
         largest = _room_for(HEADER.size + MAX_CONFIG)
         if self._room() < largest:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, largest)
@@ -72,7 +79,7 @@ class ConfigPipe:
             return 0
 
     def close(self) -> None:
-        self._socket.close()
+        self._discard(self._socket)
 
     def _room(self) -> int:
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
@@ -86,17 +93,26 @@ def _room_for(size: int) -> int:
 class VassalProcess:
     """Implements :class:`emperor_trio.ports.Process`, from :meth:`began` on until :meth:`ended`."""
 
-    __slots__ = ("_closing", "_config", "_deliver", "_pipe", "_poller", "_running", "pid")
+    __slots__ = ("_closing", "_config", "_deliver", "_discard", "_pipe", "_poller", "_running", "pid")
 
-    def __init__(self, pipe: socket.socket, config: ConfigPipe | None, poller: Poller, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        pipe: socket.socket,
+        config: ConfigPipe | None,
+        poller: Poller,
+        deliver: Deliver,
+        discard: Discard = socket.socket.close,
+    ) -> None:
         """Takes the pipes over. Raises OSError where there is no room to watch one more."""
         pipe.setblocking(False)
+        refuse_descriptors(pipe)
         poller.watch(pipe.fileno(), self._readable)
         self.pid: int = 0
         self._pipe: socket.socket | None = pipe
         self._config = config
         self._poller = poller
         self._deliver: Deliver | None = deliver
+        self._discard = discard
         self._running = False
         self._closing = False
 
@@ -126,7 +142,7 @@ class VassalProcess:
         self._deliver = None
         if self._pipe is not None:
             self._poller.forget(self._pipe.fileno())
-            self._pipe.close()
+            self._discard(self._pipe)
             self._pipe = None
         if self._config is not None:
             self._config.close()
@@ -159,11 +175,14 @@ class VassalProcess:
             self._tell(Received(data))
 
     def _read(self) -> bytes | None:
-        """What is there now: empty at the end of the file, ``None`` where there is nothing yet."""
+        """What is there now: empty at the end of the file, ``None`` where there is nothing yet.
+
+        Whoever sends descriptors has nothing more to say either: nothing behind them is read.
+        """
         if self._pipe is None:
             return None
         try:
-            return self._pipe.recv(READ)
+            return receive(self._pipe, READ)
         except BlockingIOError:
             return None
         except OSError:

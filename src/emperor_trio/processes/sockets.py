@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from emperor_trio.errors import ListenError
 from emperor_trio.processes.poller import Poller
+from emperor_trio.processes.process import Discard
+from emperor_trio.strangers import refuse_descriptors
 
 MAX_PATH = 107
 """Bytes of a unix socket's path."""
@@ -96,14 +98,18 @@ class Place:
 class SystemListener:
     """Implements :class:`emperor_trio.ports.Listener` over a socket that is bound and listens."""
 
-    __slots__ = ("_notify", "_place", "_poller", "_socket", "address")
+    __slots__ = ("_discard", "_notify", "_place", "_poller", "_socket", "address")
 
-    def __init__(self, bound: socket.socket, address: Address, place: Place | None, poller: Poller) -> None:
+    def __init__(
+        self, bound: socket.socket, address: Address, place: Place | None, poller: Poller, discard: Discard
+    ) -> None:
         """Takes the socket over. ``place`` is what :meth:`close` unlinks. Raises OSError for want of room."""
+        refuse_descriptors(bound)
         poller.watch(bound.fileno(), self._ready)
         poller.hold(bound.fileno())
         self._socket = bound
         self._place = place
+        self._discard = discard if isinstance(address, Unix) else socket.socket.close
         self._poller = poller
         self._notify: Callable[[], None] | None = None
         self.address: str = str(address)
@@ -122,7 +128,7 @@ class SystemListener:
 
     def close(self) -> None:
         self._poller.forget(self._socket.fileno())
-        self._socket.close()
+        self._discard(self._socket)
         if self._place is not None:
             self._place.unlink()
             self._place = None

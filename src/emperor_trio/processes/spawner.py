@@ -83,7 +83,7 @@ class SystemSpawner:
         parsed = parse_address(address, spec.directory or self._policy.directory)
         bound, parsed, place = await self._binder.bind(parsed, owner_of(self._policy, spec))
         try:
-            return SystemListener(bound, parsed, place, self._poller)
+            return SystemListener(bound, parsed, place, self._poller, self._children.discard_listener)
         except OSError as error:
             bound.close()
             raise ListenError(f"can't watch {parsed}: {error.strerror}") from error
@@ -131,9 +131,9 @@ class SystemSpawner:
         config, their_config = None, None
         if spec.config is not None:
             our_config, far_config = _pipe(theirs, ours)
-            config, their_config = ConfigPipe(our_config), (far_config.fileno(), second)
+            config, their_config = ConfigPipe(our_config, self._children.discard), (far_config.fileno(), second)
             config.send_first(spec.config)
-        process = VassalProcess(pipe, config, self._poller, deliver)
+        process = VassalProcess(pipe, config, self._poller, deliver, self._children.discard)
         ours.callback(process.close)
         return process, Pipes((their_pipe.fileno(), first), their_config, _stdin(listener))
 

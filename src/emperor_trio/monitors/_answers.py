@@ -76,6 +76,20 @@ class Answers:
         self.known[entry.name] = entry
         return Touch(entry, force)
 
+    def take_named(self, name: str, entries: Iterable[Entry]) -> Touch | Destroy | None:
+        """Take in all the entries that have this one name now, as :meth:`take_all` does; without any, it was removed."""
+        specs, wrong = self._sort(entries)
+        if not specs and not wrong:
+            return self.lacks(name)
+        if name in wrong:
+            self._say_one(wrong[name])
+        else:
+            self._said.pop(name, None)
+        if name not in specs or self.known.get(name) == specs[name]:
+            return None
+        self.known[name] = specs[name]
+        return Touch(specs[name])
+
     def lacks(self, name: str) -> Destroy | None:
         """Take in that an entry was removed; ``None`` where it was no vassal."""
         self._said.pop(name, None)

@@ -1,0 +1,36 @@
+"""Private servers for these tests, one with change streams and one without, and a collection of its own for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.monitors.mongodb.support import Vassals
+from tests.support.servers.mongodb import MongoServer, mongodb
+
+
+@pytest.fixture(scope="session")
+def pushing() -> Iterator[MongoServer]:
+    """A server with change streams."""
+    with mongodb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def standalone() -> Iterator[MongoServer]:
+    """A server without them."""
+    with mongodb("--standalone") as server:
+        yield server
+
+
+@pytest.fixture
+def vassals(pushing: MongoServer) -> Iterator[Vassals]:
+    with Vassals(pushing) as vassals:
+        yield vassals
+
+
+@pytest.fixture
+def polled(standalone: MongoServer) -> Iterator[Vassals]:
+    with Vassals(standalone) as vassals:
+        yield vassals

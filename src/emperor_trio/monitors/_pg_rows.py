@@ -53,13 +53,15 @@ class Reader:
     def take(self, types: tuple[int, ...], rows: Iterable[Row], *, last: bool) -> None:
         """Take in some rows; ``last`` ends a statement. Of several statements the last one with rows counts.
 
-        Raises :class:`AnswerRefused` for too few, too many or too large ones.
+        Raises :class:`AnswerRefused` for too many or too large ones.
         """
         if self._whole:
             self.begin()
         self._answered, self._whole = True, last
         if types != self._types:
-            self._begin_columns(types)
+            self._types, self._before = types, {}
+        if len(types) not in COLUMNS:
+            return
         for row in rows:
             self._count += 1
             key = _shorten(row)
@@ -72,19 +74,16 @@ class Reader:
             )
 
     def finish(self) -> Collection[Entry]:
-        """What the whole answer comes to. Raises :class:`AnswerRefused` where it had not even columns."""
+        """What the whole answer comes to. Raises :class:`AnswerRefused` where its columns are not a vassal's."""
         if not self._answered:
             raise AnswerRefused("the query answers with no rows at all; it must be a SELECT, or end in one")
-        self._before = self._rows
-        return self._rows.values()
-
-    def _begin_columns(self, types: tuple[int, ...]) -> None:
-        if len(types) not in COLUMNS:
+        if len(self._types) not in COLUMNS:
             raise AnswerRefused(
-                f"the query answers with {len(types)} columns, but a vassal has 3 to 6:"
+                f"the query answers with {len(self._types)} columns, but a vassal has 3 to 6:"
                 " name, config, ts, and uid, gid, socket where needed"
             )
-        self._types, self._before = types, {}
+        self._before = self._rows
+        return self._rows.values()
 
 
 def judge(rules: RowRules, row: Row, types: Sequence[int], number: int) -> Entry:

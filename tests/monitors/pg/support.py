@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import trio
 
-from emperor_trio.events import Event
+from emperor_trio.events import Event, MonitorFailed
 from emperor_trio.masking import masked
 from emperor_trio.monitors.pg import PgMonitor
 from emperor_trio.ports import Doorbell, MonitorContext
@@ -19,6 +19,8 @@ from emperor_trio.testing.conformance import Watched
 from tests.support.servers.postgres import Postgres
 
 PATIENCE = 20.0
+PAUSE = 0.25
+"""Seconds between a failure of a monitor and its next run, as under an emperor."""
 
 
 class Table:
@@ -105,7 +107,8 @@ async def watching_rows(argument: str, **options: Any) -> AsyncIterator[Watched]
                 await monitor.run(watched.emit)
             except Exception as error:
                 watched.failures.append(error)
-            await trio.sleep(0.25)
+                watched.publish(MonitorFailed(masked(f"pg://{argument}"), str(error), PAUSE))
+            await trio.sleep(PAUSE)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep)

@@ -31,6 +31,9 @@ from emperor_trio.monitors._wait import ANSWER_LIMIT, CONNECT_LIMIT, UNHEARD_LIM
 PAGE = 250
 """Entries that are asked for at once."""
 
+NOW = 1e-6
+"""Seconds to wait for what is there already. With 0, python-ldap fails where nothing is."""
+
 MAX_TOLD = 200
 """Characters of a server's own words that are shown."""
 
@@ -80,10 +83,13 @@ class Connection:
 
         It is never asked for the answer to one question alone: others would stay behind in TLS' buffers, unseen.
         """
-        kind, rows, number, controls, _, _ = self._handle.result4(
-            ldap.RES_ANY, all=0, timeout=0, add_ctrls=1, add_intermediates=1, resp_ctrl_classes=_KNOWN
-        )
-        return None if kind is None else Message(number, kind, rows, controls)
+        try:
+            kind, rows, number, controls, _, _ = self._handle.result4(
+                ldap.RES_ANY, all=0, timeout=NOW, add_ctrls=1, add_intermediates=1, resp_ctrl_classes=_KNOWN
+            )
+        except ldap.TIMEOUT:
+            return None
+        return Message(number, kind, rows, controls)
 
     def abandon(self, number: int) -> None:
         """Ask no more."""

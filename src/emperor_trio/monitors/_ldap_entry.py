@@ -121,7 +121,9 @@ def render(attributes: Attributes, wanted: frozenset[str] | None = None) -> str:
             lines.append(f"{option} = {read_value(name, value)}")
             size += len(value) + len(option)
             if size > MAX_CONFIG:
-                raise BadField("config", f"over {MAX_CONFIG:,} bytes", "is more than the emperor protocol carries")
+                raise BadField(
+                    "config", None, f"is too large: the emperor protocol carries {MAX_CONFIG:,} bytes at most"
+                )
     if len(lines) == 1:
         raise BadField("config", None, "is missing: the entry has no uWSGI… attribute that could be seen")
     return "\n".join(lines) + "\n"

@@ -98,7 +98,12 @@ class Mirror:
     # --- a refresh, and what follows ---
 
     def begin(self) -> None:
-        """A refresh begins: from the cookie on, or from nothing. What is held stays until the server told all."""
+        """A refresh begins: from the cookie on, or from nothing. What is held stays until the server told all.
+
+        After one that broke off it is from nothing: some of what is held is newer than the cookie.
+        """
+        if self.refreshing:
+            self.cookie = None
         self.refreshing, self.doubtful = True, False
         self._seen.clear()
         self._anew = self.cookie is None

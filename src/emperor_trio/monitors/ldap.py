@@ -169,10 +169,10 @@ class LdapMonitor:
     async def _follow_once(self, connection: Connection, emit: Emit, bell: Alarm) -> None:
         """Returns where the server turned out to hold something else than it told: it has to tell everything anew."""
         mirror, target = self._mirror, self._target
+        mirror.begin()
         resumed = mirror.cookie is not None
         request = ldap.controls.RequestControl(SYNC_REQUEST, True, encode_request(mirror.cookie))
         number = connection.ask(target.base, target.scope, target.filter, self._attributes, [request])
-        mirror.begin()
         await self._refresh(connection, number)
         if not mirror.doubtful:
             await self._tell_all(emit)

@@ -1,4 +1,4 @@
-"""A private slapd of Debian's on free ports of loopback, as the user openldap where we are root, with uWSGI's schema."""
+"""A private slapd of Debian's on free ports of loopback, with uWSGI's schema; as the user openldap where we are root."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class Slapd:
     def start(self) -> None:
         settings = {"tls": "", "globally": "", "overlay": "", "locally": ""} | self.config
         text = CONFIG.format(folder=self.folder, suffix=SUFFIX, admin=ADMIN, password=PASSWORD, **settings)
-        (self.folder / "slapd.conf").write_text(text)
+        config = self.folder / "slapd.conf"
+        config.write_text(text)
         secure = [f"ldaps://127.0.0.1:{self.tls_port}"] if self.authority else []
         with (self.folder / "out").open("ab") as out:
             self.process = subprocess.Popen(
-                ["/usr/sbin/slapd", "-f", self.folder / "slapd.conf", "-d", "0"]
-                + ["-h", " ".join([f"ldap://{self.address}", *secure])],
+                ["/usr/sbin/slapd", "-f", config, "-d", "0", "-h", " ".join([f"ldap://{self.address}", *secure])],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

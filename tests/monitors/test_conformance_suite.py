@@ -135,7 +135,7 @@ SUITE = MonitorConformance
     [
         (Forgetful, SUITE.test_an_outage_changes_nothing, "an outage changed something"),
         (Forgetful, SUITE.test_an_outage_at_the_start_is_waited_out, "said of a source that"),
-        (Leaky, SUITE.test_many_restarts_leave_no_descriptor_and_no_thread, "20 descriptors were left behind"),
+        (Leaky, SUITE.test_many_restarts_leave_no_descriptor_and_no_thread, "100 descriptors were left behind"),
         (Leaky, SUITE.test_cancelled_in_any_state_it_leaves_nothing_behind, "descriptors were left behind"),
         (Deaf, SUITE.test_a_ring_is_answered, "an answer to a ring: not seen within"),
         (Deaf, SUITE.test_an_added_vassal_is_seen_and_nothing_else_changes, r"not seen within .*two\.ini"),

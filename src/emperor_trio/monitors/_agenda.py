@@ -41,6 +41,10 @@ class Agenda:
         """Look at everything."""
         self.next_scan = -inf
 
+    def look_at_base(self) -> None:
+        """Look at the first folder, and all that is below it."""
+        self._places[self._ledger.base.path] = self._ledger.base
+
     def next_due(self) -> float:
         """When :meth:`take` has something to do."""
         if self._places or self._glances:

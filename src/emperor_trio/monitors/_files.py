@@ -20,6 +20,7 @@ from emperor_trio.monitors._inotify import Inbox, Seen, open_inbox
 from emperor_trio.monitors._ledger import Ledger
 from emperor_trio.monitors._look import MOST_TARGETS, Looker
 from emperor_trio.monitors._patterns import Plan
+from emperor_trio.monitors._points import own_key
 from emperor_trio.monitors._sight import Job, Look, Place
 from emperor_trio.monitors._vassals import Told
 from emperor_trio.ports import Emit, MonitorContext
@@ -112,6 +113,7 @@ class FileMonitor:
         events = self._note_events()
         now = trio.current_time()
         self._agenda.looked(look.glances, now)
+        on_the_way = self._ledger.on_the_way()
         take = partial(self._ledger.take, look, now, self._agenda.stale, self._agenda.unfinished, say_all=say_all)
         # Thousands of folders take longer to think about than the loop may stand still.
         told = await trio.to_thread.run_sync(take, limiter=self._limiter) if look.job.full else take()
@@ -122,18 +124,34 @@ class FileMonitor:
             for folder in look.watched.union(told.freed):
                 if not self._ledger.needs(folder):
                     self._inbox.unwatch(folder)
+            for folder in on_the_way - self._ledger.on_the_way():
+                self._narrow(self._inbox, folder)
         if look.job.full:
             self._choose_pace(now)
+        elif not self._ledger.vassals.known:
+            self._agenda.next_scan = min(self._agenda.next_scan, now + self._context.frequency)
         return told
 
+    def _narrow(self, inbox: Inbox, folder: str) -> None:
+        """What was awaited in a folder on the way is there: only the folder's own fate is to be heard from now on. The
+        kernel forgets what else was asked with the whole watch alone; the next look at the first folder sets it again.
+        """
+        key = own_key(folder)
+        if inbox.watches(key) and not self._ledger.needs(folder):
+            inbox.unwatch(key)
+            self._agenda.look_at_base()
+
     def _choose_pace(self, now: float) -> None:
-        """When to look at everything again: rarely where inotify tells of every change, and why not is said once."""
+        """When to look at everything again: rarely where inotify tells of every change, and why not is said once.
+
+        Of an empty folder it may not: deleted while a process stands in it, it goes without a sound.
+        """
         trouble = self._find_trouble()
         often = self._context.frequency
         if trouble and trouble != self._trouble:
             self._context.publish(MonitorNotice(self._context.name, f"{trouble}: scanning every {often:g} s"))
         self._trouble = trouble
-        covered = self._ledger.there and not trouble
+        covered = self._ledger.there and not trouble and bool(self._ledger.vassals.known)
         self._agenda.next_scan = now + (max(SAFETY_SCAN, often) if covered else often)
 
     def _find_trouble(self) -> str:
@@ -147,8 +165,7 @@ class FileMonitor:
         if (folder := self._ledger.uncovered) is not None:
             return f"inotify can't watch {folder!r}"
         points = self._ledger.vassals.points
-        on_the_way = {folder for folder, _ in points.of(self._ledger.base)}
-        if any(not self._inbox.watches(folder) for folder in points.folders() - on_the_way):
+        if any(not self._inbox.watches(folder) for folder in points.folders() - self._ledger.on_the_way()):
             return f"links lead into folders that are not watched (at most {MOST_TARGETS} are)"
         return ""
 

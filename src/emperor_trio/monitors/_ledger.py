@@ -67,6 +67,10 @@ class Ledger:
         """A folder on a file system of which inotify can't tell everything, if there is one."""
         return next((path for path, folder in self.folders.items() if not folder.local), None)
 
+    def on_the_way(self) -> frozenset[str]:
+        """The folders that are watched for what befalls the way to the first one."""
+        return frozenset(folder for folder, _ in self.vassals.points.of(self.base))
+
     def needs(self, folder: str) -> bool:
         """Whether a folder is to be watched."""
         there = folder in self.folders and not (self._awaited and folder == self.base.path)

@@ -27,8 +27,9 @@ from emperor_trio.monitors._entries import (
 from emperor_trio.monitors._filesystems import is_local
 from emperor_trio.monitors._inotify import Inbox
 from emperor_trio.monitors._patterns import Plan, Step, join
+from emperor_trio.monitors._points import own_key
 from emperor_trio.monitors._sight import Glance, Job, Look, Place, Visit
-from emperor_trio.monitors._signs import BRANCH, CONTENT, STRUCTURE
+from emperor_trio.monitors._signs import BRANCH, CONTENT, OWN, REACH, STRUCTURE
 
 MOST_TARGETS = 4096
 """Folders outside the watched ones, into which links lead, that one monitor watches; tenants can make any number."""
@@ -227,7 +228,7 @@ class Looker:
     # --- links ---
 
     def _follow_folder(self, place: Place) -> tuple[Point, ...]:
-        """What the way to a folder leads over: everything for the first one, and links for those below."""
+        """What the way to a folder leads over: all of it for the first one, and links for those below."""
         if place.parent is None:
             points = self._look.base_points = self._follow("/", place.path, STRUCTURE, every=True)
             return points
@@ -238,8 +239,9 @@ class Looker:
         return self._follow(os.path.realpath(place.parent), target, STRUCTURE)
 
     def _follow(self, folder: str, path: str, mask: int, *, every: bool = False) -> tuple[Point, ...]:
-        """Go along a path from a folder (free of links), and watch the links on the way and its end (or ``every`` part
-        of it): each is a point at which it may come to lead elsewhere. It ends early at what is not there."""
+        """Go along a path from a folder (free of links), and watch the links on the way and its end: each is a point at
+        which it may come to lead elsewhere. With ``every``, folders on the way are, too, for what befalls themselves. It
+        ends early at what is not there."""
         points: list[Point] = []
         links = 0
         waiting = path.split("/")[::-1]
@@ -253,9 +255,15 @@ class Looker:
                 continue
             last = not any(waiting)
             there, link = _is_link(join(folder, part))
-            if (every or last or link or not there) and (folder, part) not in points:
-                points.append((folder, part))
-                self._watch_point(folder, mask if last else STRUCTURE, bounded=not every)
+            point = (folder, part)
+            if every and there and not link:
+                itself = own_key(join(folder, part))
+                if self._watch(itself, OWN | REACH if last else OWN):
+                    point = (itself, "")
+            if (every or last or link or not there) and point not in points:
+                points.append(point)
+                if point == (folder, part):
+                    self._watch_point(folder, mask if last else STRUCTURE, bounded=not every)
                 waiting.append(part)  # again: first the watch, then the look
             elif link:
                 links += 1

@@ -11,6 +11,11 @@ from emperor_trio.monitors._entries import Point
 T = TypeVar("T", bound=Hashable)
 
 
+def own_key(folder: str) -> str:
+    """Another path of the same folder, under which only what befalls itself is watched. Its point has no name."""
+    return f"{folder}/."
+
+
 @dataclass(slots=True)
 class Points(Generic[T]):
     """Points, by folder and name, and what depends on each."""

@@ -15,6 +15,12 @@ STRUCTURE = int(flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO 
 
 ISDIR = int(flags.ISDIR)
 OWN = int(flags.DELETE_SELF | flags.MOVE_SELF)
+"""What befalls a folder itself: all that is asked of those above a watched one. What goes on in them (in /tmp that is
+much, and anyone's doing) is no concern."""
+
+REACH = int(flags.ATTRIB)
+"""Whether a folder may be read; of the names in it, too, since the kernel does not tell them apart."""
+
 CONTENT = STRUCTURE | OWN | int(flags.CLOSE_WRITE)
 """What is asked of a folder that holds configs, or the target of a link to one."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar, TypeVarTuple
 
@@ -23,7 +24,7 @@ from emperor_trio.monitors._complaints import ROUND, Complaints
 from emperor_trio.monitors._rows import RowRules, Wrong, show
 from emperor_trio.monitors._zmq_commands import DestroyCommand, TouchCommand, read_command, read_endpoint
 from emperor_trio.monitors._zmq_curve import read_curve
-from emperor_trio.monitors._zmq_socket import explain_bind, free_path, receive, zmq_library
+from emperor_trio.monitors._zmq_socket import END_LIMIT, explain_bind, free_path, receive, zmq_library
 from emperor_trio.ports import Emit, Kept, MonitorContext
 
 LARGEST_FRAME = 131_072
@@ -75,9 +76,7 @@ class ZmqMonitor:
         """Take commands until cancelled. Raises :class:`~emperor_trio.errors.MonitorError` where it can't listen."""
         if not self._recalled:
             await self._recall()
-        if self._endpoint.path:
-            await self._in_thread(free_path, self._endpoint.path)
-        async with zmq_library(self._limiter) as library:
+        async with self._own_path(), zmq_library(self._limiter) as library:
             door = self._curve.open_door(library) if self._curve is not None else None
             pull = self._listen(library)
             async with trio.open_nursery() as nursery:
@@ -87,6 +86,19 @@ class ZmqMonitor:
                 nursery.start_soon(self._answer_rings, emit)
                 nursery.start_soon(self._count_complaints)
                 await self._take_for_ever(pull, emit)
+
+    @asynccontextmanager
+    async def _own_path(self) -> AsyncIterator[None]:
+        """See that the path of a unix socket is free, and leave it so: libzmq cares for neither."""
+        if not self._endpoint.path:
+            yield
+            return
+        await self._in_thread(free_path, self._endpoint.path)
+        try:
+            yield
+        finally:
+            with suppress(MonitorError), trio.move_on_after(END_LIMIT, shield=True):
+                await self._in_thread(free_path, self._endpoint.path)
 
     def _listen(self, library: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
         """The bound socket. Raises :class:`~emperor_trio.errors.MonitorError`."""

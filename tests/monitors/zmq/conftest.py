@@ -16,6 +16,7 @@ from tests.monitors.support import PATIENCE, make_monitor
 from tests.support.servers.common import free_port
 
 Send = Callable[..., None]
+Pushers = Callable[..., "zmq.Socket[bytes]"]
 Watching = Callable[..., AbstractAsyncContextManager[Watched]]
 
 
@@ -25,8 +26,9 @@ def endpoint() -> str:
 
 
 @pytest.fixture
-def pushers() -> Iterator[Callable[[str], zmq.Socket[bytes]]]:
+def pushers() -> Iterator[Pushers]:
     """Makes connected PUSH sockets."""
+    made: list[zmq.Socket[bytes]] = []
     with zmq.Context() as library:
 
         def connect(endpoint: str, **options: Any) -> zmq.Socket[bytes]:
@@ -36,14 +38,16 @@ def pushers() -> Iterator[Callable[[str], zmq.Socket[bytes]]]:
             for name, value in options.items():
                 setattr(push, name, value)
             push.connect(endpoint)
+            made.append(push)
             return push
 
         yield connect
-        library.destroy(linger=0)
+        for push in made:
+            push.close(linger=0)
 
 
 @pytest.fixture
-def send(endpoint: str, pushers: Callable[[str], zmq.Socket[bytes]]) -> Send:
+def send(endpoint: str, pushers: Pushers) -> Send:
     """Sends one command to the endpoint; texts are UTF-8."""
     push = pushers(endpoint)
 

@@ -15,7 +15,7 @@ import trio
 
 from emperor_trio.errors import MonitorError
 from emperor_trio.model import Destroy, Snapshot
-from emperor_trio.monitors import _zoo_session
+from emperor_trio.monitors import _belief, _zoo_session
 from emperor_trio.testing.conformance import Watched
 from tests.monitors.zoo.support import Znodes, make_monitor, off_loop, watching_znodes
 from tests.support.servers.common import free_port
@@ -96,8 +96,11 @@ async def test_restarted_with_nothing_is_believed_the_second_time(znodes: Znodes
         assert trio.current_time() - asked > 0.5
 
 
-async def test_restored_within_a_second_nothing_was_away(znodes: Znodes) -> None:
-    """A server comes up empty and is filled from a backup at once."""
+async def test_filled_again_before_the_second_look_nothing_was_away(
+    znodes: Znodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server comes up empty and is then restored from a backup."""
+    monkeypatch.setattr(_belief, "SECOND_LOOK", 30.0)
     await off_loop(znodes.put_many, ["a.ini"])
     async with watching_znodes(znodes.argument()) as watched:
         await watched.until_there("a.ini")
@@ -107,6 +110,7 @@ async def test_restored_within_a_second_nothing_was_away(znodes: Znodes) -> None
         znodes.server.wipe()
         await off_loop(znodes.server.start)
         await off_loop(znodes.create_parent)
+        await trio.sleep(0.5)
         await off_loop(znodes.put_many, ["a.ini"])
         await watched.until_newer("a.ini", version)
         assert Snapshot(()) not in watched.observations

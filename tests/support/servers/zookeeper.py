@@ -49,7 +49,7 @@ class ZooKeeper:
                 stdout=out,
                 stderr=out,
             )
-        until(lambda: self.ask("ruok") == "imok", "zookeeper", self.process)
+        until(lambda: "Mode: standalone" in self.ask("srvr", 0.3), "ZooKeeper", self.process)
 
     def kill(self) -> None:
         assert self.process is not None
@@ -71,9 +71,9 @@ class ZooKeeper:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def ask(self, word: str) -> str:
+    def ask(self, word: str, patience: float = 20.0) -> str:
         """The answer to one of the four-letter words, "" where there is none."""
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2) as connection:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), patience) as connection:
             connection.sendall(word.encode())
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         return ""

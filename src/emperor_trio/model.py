@@ -110,7 +110,8 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a source holds, successfully read. A vassal of this monitor that is missing in it is gone."""
+    """All that a source holds, successfully read. A vassal of this monitor that is missing in it is gone; of several
+    entries of one name the last one counts, and that is told of."""
 
     specs: tuple[VassalSpec, ...]
 

@@ -189,6 +189,21 @@ def test_refusal_is_said_again_after_the_entry_was_gone_or_good() -> None:
     assert len(empire.refusals) == 3
 
 
+def test_of_several_entries_of_one_name_the_last_counts_and_it_is_said_once() -> None:
+    empire = Empire()
+    assert empire.whats(spec(version=1), spec("b.ini"), spec(version=2), spec(version=3)) == [
+        ("a.ini", What.ADDED),
+        ("b.ini", What.ADDED),
+    ]
+    assert empire.show(spec(version=2), spec("b.ini"), spec(version=3)) == []
+    (refusal,) = empire.refusals
+    assert (refusal.name, refusal.field, refusal.value) == ("a.ini", "name", "'a.ini'")
+    assert "last" in refusal.reason
+    empire.show(spec(version=3))
+    empire.show(spec("b.ini"), spec(version=3), spec(version=3), spec("b.ini"))
+    assert [refusal.name for refusal in empire.refusals[1:]] == ["a.ini", "b.ini"], "said again after it was right"
+
+
 def test_vassal_whose_entry_turns_wrong_is_stopped() -> None:
     empire = Empire(TYRANT)
     empire.show(spec(owner=ALICE))

@@ -67,12 +67,14 @@ class FleetRules:
 
 @dataclass(slots=True)
 class _Monitor:
-    """One monitor's part: ``zergs`` are by the vassal's name, each ordinal with the life that it began with."""
+    """One monitor's part: ``zergs`` are by the vassal's name, each ordinal with the life that it began with;
+    ``repeated`` are the names that its last snapshot gave to several entries."""
 
     name: str
     wanted: dict[str, Desired] = field(default_factory=dict)
     zergs: dict[str, dict[int, int]] = field(default_factory=dict)
     refused: dict[str, tuple[VassalSpec | None, Refusal]] = field(default_factory=dict)
+    repeated: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -93,8 +95,8 @@ class Fleet:
         """Take in one observation of one monitor. Linear in the size of the observation.
 
         An entry that breaks a rule is refused, and its vassal stops. One that can't even be judged is refused, too, but
-        what was desired stays; and where it has no name, nothing counts as missing in its snapshot. Raises TypeError
-        where ``seen`` is no observation.
+        what was desired stays; and where it has no name, nothing counts as missing in its snapshot. Of several entries
+        of one name the last one counts, and the others are refused. Raises TypeError where ``seen`` is no observation.
         """
         table = self._monitors.setdefault(monitor, _Monitor(monitor))
         outcome = _Outcome()
@@ -151,12 +153,19 @@ class Fleet:
     def _take_all(self, table: _Monitor, entries: tuple[VassalSpec, ...], outcome: _Outcome) -> None:
         newest: dict[str, VassalSpec] = {}
         unnamed: list[VassalSpec] = []
+        repeated: set[str] = set()
         for entry in entries:
             name = _name(entry)
             if name is None:
                 unnamed.append(entry)
             else:
+                if name in newest:
+                    repeated.add(name)
                 newest[name] = entry
+        for name in sorted(repeated - table.repeated):
+            reason = "several entries have it; the last one counts"
+            outcome.refusals.append(Refusal(name, "name", repr(name), reason))
+        table.repeated = repeated
         if not unnamed:
             for name in [name for name in table.wanted if name not in newest]:
                 self._remove(table, name, What.REMOVED, outcome)

@@ -22,9 +22,9 @@ from emperor_trio.monitors._rows import RowRules
 from emperor_trio.monitors._wait import Alarm, alarm
 from emperor_trio.ports import Emit, MonitorContext
 
-REST = 0.05
-"""Seconds between two questions at least, and three times as long as the last answer took: whoever may NOTIFY may do
-it without end."""
+REST, MOST_REST = 0.05, 1.0
+"""Seconds between two questions at least: three times as long as the last answer took, within these bounds. For whoever
+may NOTIFY may do it without end."""
 
 SET_UP = f"""
     SET datestyle TO ISO;
@@ -89,7 +89,7 @@ class PgMonitor:
             if await self._wait(link, bell, min(now + self._context.frequency, self._answers.due)):
                 self._answers.restart()
             else:
-                await trio.sleep_until(asked_at + took + max(REST, 3 * took))
+                await trio.sleep_until(asked_at + took + min(max(REST, 3 * took), MOST_REST))
 
     async def _ask(self, link: Link) -> Collection[Entry]:
         def take(part: Part) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -19,14 +20,14 @@ THREE = (TEXT, TEXT, NUMERIC)
 SIX = (TEXT, TEXT, NUMERIC, INT4, INT4, TEXT)
 
 
-def good(row: Row, types: tuple[int, ...] = THREE, **rules: bool) -> VassalSpec:
-    entry = judge(RowRules(**rules), row, types, 1)
+def good(row: Row, types: tuple[int, ...] = THREE, *, tyrant: bool = False) -> VassalSpec:
+    entry = judge(RowRules(tyrant=tyrant), row, types, 1)
     assert isinstance(entry, VassalSpec), entry
     return entry
 
 
-def wrong(row: Row, types: tuple[int, ...] = THREE, **rules: bool) -> Wrong:
-    entry = judge(RowRules(**rules), row, types, 7)
+def wrong(row: Row, types: tuple[int, ...] = THREE, *, tyrant: bool = False) -> Wrong:
+    entry = judge(RowRules(tyrant=tyrant), row, types, 7)
     assert isinstance(entry, Wrong), entry
     return entry
 
@@ -113,7 +114,7 @@ def test_what_is_wrong(row: Row, types: tuple[int, ...], name: str, field: str) 
     assert len(entry.value) < 100
 
 
-def read(reader: Reader, rows: list[Row], types: tuple[int, ...] = THREE) -> list[VassalSpec | Wrong]:
+def read(reader: Reader, rows: Sequence[Row], types: tuple[int, ...] = THREE) -> list[VassalSpec | Wrong]:
     reader.begin()
     reader.take(types, rows[:1], last=False)
     reader.take(types, rows[1:], last=True)

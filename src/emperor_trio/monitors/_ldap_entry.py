@@ -15,7 +15,7 @@ from uuid import UUID
 import ldap  # type: ignore[import-untyped]
 import ldap.dn  # type: ignore[import-untyped]
 
-from emperor_trio.model import MAX_CONFIG
+from emperor_trio.model import MAX_CONFIG, MAX_NAME
 from emperor_trio.monitors._answers import Entry
 from emperor_trio.monitors._rows import BadField, RowRules, Wrong, make_spec, read_text
 
@@ -100,8 +100,8 @@ def read_vassal_name(dn: str, attributes: Attributes) -> str:
         except (ldap.LDAPError, LookupError, UnicodeError):
             raise BadField("name", dn, "has no cn, and a DN without a name") from None
     text = read_text(value, "name")
-    if not text:
-        raise BadField("name", value, "is missing")
+    if not 0 < len(text) < MAX_NAME:
+        raise BadField("name", value, f"has {MAX_NAME} characters or more" if text else "is missing")
     if _FORGING.search(text):
         raise BadField("name", value, "holds a line break or another control character")
     return text if text.endswith(".ini") else f"{text}.ini"

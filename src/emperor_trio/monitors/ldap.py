@@ -34,7 +34,6 @@ from emperor_trio.monitors._ldap_connection import (
     connect,
     describe,
     explain,
-    in_thread,
     tell,
 )
 from emperor_trio.monitors._ldap_entry import NEEDED, OPERATIONAL, Attributes, Mark, read_entry, read_mark

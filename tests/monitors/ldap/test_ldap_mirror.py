@@ -33,8 +33,8 @@ def expected(entries: Entries) -> dict[str, int]:
 
 def refresh(mirror: Mirror, before: Entries, now: Entries, *, by_deletes: bool, cut: int) -> bool:
     """As a server does it, over a line that is cut after so many messages; whether it came to its end."""
-    fresh = mirror.cookie is None
     mirror.begin()
+    fresh = mirror.cookie is None
     messages: list[tuple[SyncState, Held] | SyncInfo] = [
         (SyncState(State.ADD, uuid, b"early"), hold(uuid, version))
         for uuid, version in now.items()

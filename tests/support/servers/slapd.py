@@ -1,4 +1,4 @@
-"""A private slapd of Debian's on free ports of loopback, with uWSGI's schema; as the user openldap where we are root."""
+"""A private slapd of Debian's on free ports of loopback, with uWSGI's schema; as its own user where we are root."""
 
 from __future__ import annotations
 

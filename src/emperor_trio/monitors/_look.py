@@ -240,8 +240,8 @@ class Looker:
 
     def _follow(self, folder: str, path: str, mask: int, *, every: bool = False) -> tuple[Point, ...]:
         """Go along a path from a folder (free of links), and watch the links on the way and its end: each is a point at
-        which it may come to lead elsewhere. With ``every``, folders on the way are, too, for what befalls themselves. It
-        ends early at what is not there."""
+        which it may come to lead elsewhere. With ``every``, folders on the way are, too, for what befalls them. It ends
+        early at what is not there."""
         points: list[Point] = []
         links = 0
         waiting = path.split("/")[::-1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -56,7 +56,7 @@ async def until_failed(watched: Watched, words: str = "", more: int = 1) -> None
     assert all("127.0.0.1:" in line for line in said.splitlines())
 
 
-async def until_newest(watched: Watched, before: dict[str, object]) -> None:
+async def until_newest(watched: Watched, before: Mapping[str, object]) -> None:
     """What was changed holds, and what was not is as it was."""
     await watched.until_there("one.ini", "two.ini", "three.ini")
     await watched.until(lambda: watched.vassals["two.ini"] != before["two.ini"], "a newer two.ini")

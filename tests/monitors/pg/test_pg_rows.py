@@ -185,9 +185,10 @@ def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         reader.take(THREE, [(b"%d.ini" % number, b"x" * 65_000, b"1") for number in range(9)] * 3, last=False)
 
 
-def test_one_row_beyond_all_measure_costs_only_itself() -> None:
+def test_one_row_beyond_all_measure_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pg_rows, "MOST_BYTES", 2**20)
     reader = Reader(RowRules())
-    huge = b"x" * (_pg_rows.MOST_BYTES // 4)
+    huge = b"x" * 2**18
     entries = read(reader, [(b"%d.ini" % number, huge, b"1") for number in range(5)] + [(b"a.ini", b"x", b"1")])
     assert [entry.name for entry in entries if isinstance(entry, VassalSpec)] == ["a.ini"]
     assert len(entries) == 6

@@ -92,7 +92,7 @@ class Postgres:
 
     def let_in(self, method: str) -> None:
         """How everyone but the administrator is let in from now on: ``trust``, ``scram-sha-256``, ``reject``, …"""
-        rules = f"host all {USER} 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 {method}\n"
+        rules = f"local all all trust\nhost all {USER} all trust\nhost all all all {method}\n"
         (self.folder / "data" / "pg_hba.conf").write_text(rules)
         self.sql("SELECT pg_reload_conf()")
 

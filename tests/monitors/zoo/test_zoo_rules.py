@@ -199,7 +199,7 @@ def check(entry: VassalSpec | Wrong, data: bytes) -> None:
         return
     assert entry.config is not None
     assert 0 < len(entry.config) <= MAX_CONFIG
-    assert entry.config.decode().strip()
+    assert entry.config.strip()
     assert b"\0" not in entry.config
     assert entry.owner is None or 0 <= entry.owner.uid < 2**32
     assert entry.config == data or json.loads(data)["config"] == entry.config.decode()

@@ -174,13 +174,14 @@ async def test_the_owner_is_the_files_and_a_change_of_it_is_seen(folder: Path) -
 
 @needs_root
 @pytest.mark.parametrize(
-    ("options", "uid"), [({}, 1001), ({"tyrant_nofollow": True}, 1005), ({"nofollow": True}, 1005)]
+    ("options", "links", "uid"),
+    [({}, 0, 1001), ({"tyrant_nofollow": True}, 1005, 1005), ({"nofollow": True}, 1005, 1005)],
 )
-async def test_whose_a_link_is(folder: Path, options: dict[str, bool], uid: int) -> None:
+async def test_whose_a_link_is(folder: Path, options: dict[str, bool], links: int, uid: int) -> None:
     write(folder / "target")
     os.chown(folder / "target", 1001, 1001)
     (folder / "a.ini").symlink_to("target")
-    os.chown(folder / "a.ini", 1005, 1005, follow_symlinks=False)
+    os.chown(folder / "a.ini", links, links, follow_symlinks=False)
     async with watching_files(folder, tyrant=True, **options) as watched:
         await watched.until_there("a.ini")
     assert watched.vassals["a.ini"].owner == Owner(uid, uid)

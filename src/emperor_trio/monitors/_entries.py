@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from emperor_trio.model import Owner, VassalSpec, config_option
+from emperor_trio.monitors._ways import walked
 from emperor_trio.ports import MonitorContext
 
 MAX_SOCKET_NAME = 4096
@@ -128,12 +129,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in an open folder. ``name`` is the vassal's, ``file`` the one in the folder ``descriptor``."""
+    """One name in an open folder. ``name`` is the vassal's, ``file`` the one in the folder ``descriptor``.
+
+    ``links`` are the owners of the links on the way to the folder, in Tyrant mode.
+    """
 
     name: str
     file: str
     descriptor: int
     directory: str | None
+    links: frozenset[int] = frozenset()
 
 
 def examine(
@@ -155,27 +160,31 @@ def _examine(
 ) -> Outcome:
     link = stat.S_ISLNK(own.st_mode)
     points: tuple[Point, ...] = ()
-    status, key = own, _key(own)
+    status, key, links = own, _key(own), entry.links
     if link and not rules.nofollow:
-        target = _stat_target(entry)
+        target, owners = _stat_target(entry, rules)
         if known is not None and target is not None and known.key[:13] == _link_key(own, target):
             points = known.points
         else:
             points = follow()
-            target = _stat_target(entry)  # again: first the watch, then the look
+            target, owners = _stat_target(entry, rules)  # again: first the watch, then the look
         if target is None:
             return Absent("a link that leads nowhere", points=points)
         status, key = target, _link_key(own, target)
+        links |= owners
     if not stat.S_ISREG(status.st_mode) and not (link and rules.nofollow):
         return Absent(f"{_name_kind(status.st_mode)}, not a file")
-    if rules.socket_extension is not None and companion:
-        key += _companion_key(entry, rules.socket_extension)
-    if known is not None and known.key == key and not known.racy:
-        return known
     owner = None
     if rules.tyrant:
         source = own if rules.tyrant_nofollow else status
         owner = Owner(source.st_uid, source.st_gid)
+        strangers = links - {0, os.geteuid(), owner.uid}
+        if strangers:
+            return _refuse_link(min(strangers), owner)
+    if rules.socket_extension is not None and companion:
+        key += _companion_key(entry, rules.socket_extension)
+    if known is not None and known.key == key and not known.racy:
+        return known
     if not link and os.geteuid() and not os.access(entry.file, os.R_OK, dir_fd=entry.descriptor, effective_ids=True):
         mode = stat.filemode(status.st_mode)
         return Refused("mode", mode, "the emperor may not read it: change its mode, or the emperor's user", owner)
@@ -203,13 +212,23 @@ def _link_key(own: os.stat_result, target: os.stat_result) -> tuple[Hashable, ..
     return (*_key(target), *_key(own), target.st_dev)
 
 
-def _stat_target(entry: Entry) -> os.stat_result | None:
-    """What a link leads to, if anything."""
+def _refuse_link(uid: int, owner: Owner) -> Refused:
+    """Whoever owns a link could turn it to another file while a vassal starts, and have that run as the first one's
+    owner. A vassal that was there before stops."""
+    reason = f"a link of user {uid} leads to it, who could turn it: give the link to root or to user {owner.uid}"
+    return Refused("owner", str(owner), reason)
+
+
+def _stat_target(entry: Entry, rules: Rules) -> tuple[os.stat_result | None, frozenset[int]]:
+    """What a link leads to, if anything; where its owner counts, the owners of all links on the way, too."""
     try:
-        return os.stat(entry.file, dir_fd=entry.descriptor)
+        if not rules.tyrant or rules.tyrant_nofollow:
+            return os.stat(entry.file, dir_fd=entry.descriptor), frozenset()
+        with walked(entry.file, entry.descriptor) as (end, owners):
+            return os.fstat(end), owners
     except OSError as error:
         if error.errno in ABSENT:
-            return None
+            return None, frozenset()
         raise
 
 

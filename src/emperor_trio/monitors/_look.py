@@ -30,12 +30,10 @@ from emperor_trio.monitors._patterns import Plan, Step, join
 from emperor_trio.monitors._points import own_key
 from emperor_trio.monitors._sight import Glance, Job, Look, Place, Visit
 from emperor_trio.monitors._signs import BRANCH, CONTENT, OWN, REACH, STRUCTURE
+from emperor_trio.monitors._ways import MOST_LINKS, walked
 
 MOST_TARGETS = 4096
 """Folders outside the watched ones, into which links lead, that one monitor watches; tenants can make any number."""
-
-MOST_LINKS = 40
-"""Links in a row that are followed, as in the kernel."""
 
 _NO_CONFIG = "its ending is no config's, or it has 255 bytes or more"
 
@@ -136,13 +134,13 @@ class Looker:
         watched = self._watch(place.path, CONTENT if last else BRANCH)
         how = os.O_PATH if step.literal is not None else os.O_RDONLY | os.O_NONBLOCK
         try:
-            with _opened(place.path, how) as descriptor:
+            with self._opened(place.path, how) as (descriptor, links):
                 status = os.fstat(descriptor)
                 visit.identity = (status.st_dev, status.st_ino)
                 visit.local = self._is_local(status.st_dev, descriptor)
                 visit.covered = watched and visit.local
                 if last:
-                    self._read_configs(visit, descriptor)
+                    self._read_configs(visit, descriptor, links)
                 elif step.literal is not None:
                     below.append(place.below(step.literal, step))
                 else:
@@ -156,12 +154,22 @@ class Looker:
 
     # --- configs ---
 
-    def _read_configs(self, visit: Visit, descriptor: int) -> None:
+    @contextmanager
+    def _opened(self, folder: str, how: int) -> Iterator[tuple[int, frozenset[int]]]:
+        """A folder, and in Tyrant mode the owners of the links that lead to it."""
+        if not self._rules.tyrant:
+            with _opened(folder, how) as descriptor:
+                yield descriptor, frozenset()
+            return
+        with walked(folder) as (end, owners), _opened(".", how, end) as descriptor:
+            yield descriptor, owners
+
+    def _read_configs(self, visit: Visit, descriptor: int, links: frozenset[int]) -> None:
         step = self._plan.steps[visit.place.level]
         if step.literal is not None:
             glance = Glance(visit.place.shown + step.literal, visit.place.path, step.literal)
             if self._rules.is_config(glance.name):
-                self._add(visit, glance.name, self._glance_at(glance, descriptor, self._known.get(glance.name)))
+                self._add(visit, glance.name, self._glance_at(glance, descriptor, links, self._known.get(glance.name)))
             else:
                 visit.skipped[glance.name] = _NO_CONFIG
             return
@@ -183,11 +191,11 @@ class Looker:
             except OSError as error:
                 self._add(visit, name, _explain(error))
                 continue
-            if known is not None and known.is_unchanged(status):
+            if known is not None and not links and known.is_unchanged(status):
                 visit.outcomes[name] = known
                 continue
             glance = Glance(name, visit.place.path, file)
-            self._add(visit, name, self._examine(glance, descriptor, status, known, companion))
+            self._add(visit, name, self._examine(glance, descriptor, links, status, known, companion))
 
     def _add(self, visit: Visit, name: str, outcome: Outcome) -> None:
         if isinstance(outcome, Absent):
@@ -201,22 +209,28 @@ class Looker:
         try:
             if glance.created is not None and _is_unfinished(glance.created):
                 return Unfinished()
-            with _opened(glance.folder, os.O_PATH) as descriptor:
-                return self._glance_at(glance, descriptor, None)
+            with self._opened(glance.folder, os.O_PATH) as (descriptor, links):
+                return self._glance_at(glance, descriptor, links, None)
         except OSError as error:
             return Absent(sure=False) if error.errno in ABSENT else _explain(error)
 
-    def _glance_at(self, glance: Glance, descriptor: int, known: Found | None) -> Outcome:
+    def _glance_at(self, glance: Glance, descriptor: int, links: frozenset[int], known: Found | None) -> Outcome:
         try:
             status = os.stat(glance.file, dir_fd=descriptor, follow_symlinks=False)
         except OSError as error:
             return _explain(error)
-        return self._examine(glance, descriptor, status, known, companion=True)
+        return self._examine(glance, descriptor, links, status, known, companion=True)
 
     def _examine(
-        self, glance: Glance, descriptor: int, status: os.stat_result, known: Found | None, companion: bool
+        self,
+        glance: Glance,
+        descriptor: int,
+        links: frozenset[int],
+        status: os.stat_result,
+        known: Found | None,
+        companion: bool,
     ) -> Outcome:
-        entry = Entry(glance.name, glance.file, descriptor, self._plan.directory)
+        entry = Entry(glance.name, glance.file, descriptor, self._plan.directory, links)
         if known is not None and not self._watches(known.points):
             known = None
 
@@ -278,8 +292,8 @@ class Looker:
 
 
 @contextmanager
-def _opened(folder: str, how: int) -> Iterator[int]:
-    descriptor = os.open(folder, how | os.O_DIRECTORY | os.O_CLOEXEC)
+def _opened(folder: str, how: int, start: int | None = None) -> Iterator[int]:
+    descriptor = os.open(folder, how | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=start)
     try:
         yield descriptor
     finally:

@@ -20,6 +20,14 @@ from emperor_trio.masking import masked
         ("pg://postgresql://db/x?user=me&password=s3cret&a=b", "pg://postgresql://db/x?user=me&password=***&a=b"),
         ("mongodb://me:p@ss@db/x.y", "mongodb://me:***@db/x.y"),
         ("mongodb2://addr=db,username=me,password=a b,db=x", "mongodb2://addr=db,username=me,password=***,db=x"),
+        ("mongodb://me:p/ss@db/x.y?a=b;{c:1}", "mongodb://me:***@db/x.y?a=b;{c:1}"),
+        ("mongodb://db:1,x.y,{m:'a'}", "mongodb://db:1,x.y,{m:'a'}"),
+        (
+            "mongodb://db/x.y?tlsCertificateKeyFilePassword=s3cret&authMechanismProperties=T:s3cret&a=b",
+            "mongodb://db/x.y?tlsCertificateKeyFilePassword=***&authMechanismProperties=***&a=b",
+        ),
+        ("mongodb2://password=a\\,b,db=x", "mongodb2://password=***,db=x"),
+        ("mongodb2://password=a,b=c,db=x", "mongodb2://password=***,db=x"),
         ("amqp://me:s3cret@rabbit:5672/vhost", "amqp://me:***@rabbit:5672/vhost"),
         (
             "ldap://h/dc=x??sub?(cn=*)?bindname=cn=me,x-bindpw=s3cret",

@@ -188,7 +188,9 @@ def _object_id(text: object) -> bson.ObjectId:
     return bson.ObjectId(text)
 
 
-def _uuid(text: str) -> bson.Binary:
+def _uuid(text: object) -> bson.Binary:
+    if not isinstance(text, str):
+        raise TypeError("32 hexadecimal digits in quotes")
     return bson.Binary(bytes.fromhex(text.replace("-", "")), 4)
 
 

@@ -16,8 +16,6 @@ class TestMongoPushed(MonitorConformance):
 
 
 class TestMongoPolled(MonitorConformance):
-    restarts = 30  # the way in and out is the same as above
-
     @pytest.fixture
     def source(self, polled: Vassals) -> Source:
         return polled

@@ -36,7 +36,7 @@ class MongoServer:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "secantus", "--host", "127.0.0.1", "--port", str(self.port),
-                 "--storage-path", self.folder / self.data, "--cache-size", "64M", *self.options],
+                 "--storage-path", self.folder / self.data, "--cache-size", "64M", "--sync-on-commit", *self.options],
                 stdout=log, stderr=log, cwd=self.folder, env={**os.environ, "HOME": str(self.folder)},
             )  # fmt: skip
         until(lambda: answers(self.port), "SecantusDB", self.process)

@@ -5,6 +5,7 @@ A connection belongs to one thread at a time, since libldap's are not to be shar
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -285,6 +286,9 @@ def _find_authorities(handle: Any) -> str | None:
     return ssl.get_default_verify_paths().cafile
 
 
+_TLS_FAILED = "(unknown error code)"
+"""All that libldap over GnuTLS says of a certificate that is not trusted."""
+
 _HINTS: dict[type[Exception], str] = {
     ldap.NO_SUCH_OBJECT: "there is no such base, or this login may not see it",
     ldap.INVALID_CREDENTIALS: "correct --emperor-ldap-bind-dn or the password",
@@ -309,6 +313,10 @@ def describe(error: Exception) -> str:
     """What went wrong, in libldap's and the server's words, on one line."""
     words = [str(tell(error, "desc") or error or type(error).__name__)]
     info = tell(error, "info")
+    if tell(error, "errno") == errno.ENOTCONN:  # libldap's own, of a question about the socket that failed
+        info = "refused, or out of reach"
+    if info == _TLS_FAILED:
+        info = "TLS could not be set up"
     if info and info != words[0]:
         words.append(f"({info})")
     return masked(" ".join(" ".join(words).split())[:MAX_TOLD])
@@ -318,6 +326,9 @@ def explain(target: Target, error: Exception) -> MonitorError:
     """One line for people: which server, what happened, and what to do about it."""
     text = describe(error)
     hint = next((f"; {hint}" for kind, hint in _HINTS.items() if isinstance(error, kind)), "")
-    if isinstance(error, ldap.CONNECT_ERROR | ldap.SERVER_DOWN) and "cert" in text.lower():
-        hint = "; LDAPTLS_CACERT names the file of the authority that signed the server's certificate"
+    if isinstance(error, ldap.CONNECT_ERROR | ldap.SERVER_DOWN) and ("TLS" in text or "certificate" in text):
+        hint = (
+            f"; its certificate has to be for {target.host}, and signed by an authority that the system knows or that "
+            "is in the file LDAPTLS_CACERT"
+        )
     return MonitorError(f"LDAP server {target.address}: {text}{hint}")

@@ -147,3 +147,28 @@ def test_an_upgrade_does_not_change_the_program_of_a_running_emperor(
 def test_without_the_program_there_is_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emperor_trio.processes.tether.PROGRAM", tmp_path / "tether")
     assert open_tether() is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "uid", "gid"),
+    [
+        ("-", "True", "True"),
+        ("-", "", ""),
+        ("-", "1x", "2"),
+        ("-", "1", "0x5"),
+        ("-", "1", "-"),
+        ("-", "-", "2"),
+        ("-", "-1", "-1"),
+        ("-", "1.5", "2"),
+        ("-", str(2**32 - 1), "2"),
+        ("-", "1", str(2**32)),
+        ("-", str(2**64), str(2**64)),
+        ("-", " 1", "2"),
+        ("many", "1", "2"),
+    ],
+)
+def test_what_is_no_number_makes_nobody_root(limit: str, uid: str, gid: str) -> None:
+    words = [str(PROGRAM), str(os.getpid()), "/", limit, uid, gid, "/usr/bin/id"]
+    done = subprocess.run(words, env={}, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("emperor-trio: ")

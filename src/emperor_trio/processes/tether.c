@@ -54,13 +54,16 @@ static void refuse(const char *what, const char *why, enum code code) {
 	leave(code);
 }
 
-/* The number that a word is, or -1 for "-". */
+/* The number that a word is, or -1 for "-". Anything else is nobody's number, least of all root's: it ends the start. */
 static long number(const char *word) {
 	long n = 0;
-	if (word[0] == '-')
+	const char *digit = word;
+	if (word[0] == '-' && !word[1])
 		return -1;
-	for (; *word >= '0' && *word <= '9'; word++)
-		n = n * 10 + (*word - '0');
+	for (; *digit >= '0' && *digit <= '9' && n < 1L << 32; digit++)
+		n = n * 10 + (*digit - '0');
+	if (digit == word || *digit || n >= (1L << 32) - 1)
+		refuse(word, ": is no number here\n", FAILED);
 	return n;
 }
 
@@ -82,8 +85,10 @@ static void limit_descriptors(long soft) {
 }
 
 static void become(long uid, long gid) {
-	if (uid < 0)
+	if (uid < 0 && gid < 0)
 		return;
+	if (uid < 0 || gid < 0)
+		refuse("the owner", ": half of it is missing\n", FAILED);
 	if (call(__NR_setgroups, 0, 0, 0, 0) || call(__NR_setresgid, gid, gid, gid, 0) || call(__NR_setresuid, uid, uid, uid, 0))
 		refuse("the owner", ": can't become it\n", FAILED);
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from emperor_trio.errors import UsageError
+from emperor_trio.masking import masked
 from emperor_trio.model import MAX_CONFIG, config_option
 from emperor_trio.monitors._http import read_url
 from emperor_trio.monitors._rows import BadField, RowRules, Wrong, read_config, read_name, read_text, show
@@ -77,7 +78,7 @@ def read_message(rules: RowRules, key: str, body: bytes) -> Message | Wrong:
     try:
         return _read_given(rules, key, body) if key else _read_announced(rules, body)
     except BadField as bad:
-        return bad.of(key or show(body))
+        return bad.of(key or masked(show(body)))
 
 
 def _read_given(rules: RowRules, key: str, body: bytes) -> Message:
@@ -92,7 +93,7 @@ def _read_given(rules: RowRules, key: str, body: bytes) -> Message:
     return Given(name, read_config(body))
 
 
-def _read_announced(rules: RowRules, body: bytes) -> Message:
+def _read_announced(rules: RowRules, body: bytes) -> Message | Wrong:
     if not body:
         raise BadField("body", body, "is empty, and there is no routing key that would name a vassal to remove")
     if len(body) > MAX_CONFIG:
@@ -102,13 +103,12 @@ def _read_announced(rules: RowRules, body: bytes) -> Message:
         reason = "is neither path nor URL of a config: it ends in no config's extension, or has 255 bytes or more"
         raise BadField("body", body, reason)
     if text[:8].lower().startswith(("http://", "https://")):
-        if rules.tyrant:
-            raise BadField("uid and gid", None, NO_OWNER)
         try:
             read_url(text)
         except ValueError as error:
-            # It may hold a password, which masked() does not know in every form.
-            raise BadField("URL", f"of {len(text)} characters", str(error)) from None
+            raise BadField("URL", masked(text), str(error)) from None
+        if rules.tyrant:
+            return BadField("uid and gid", None, NO_OWNER).of(text)
         return Url(text)
     return Path(_read_path(text))
 

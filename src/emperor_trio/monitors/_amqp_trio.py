@@ -180,11 +180,13 @@ def explain(error: BaseException) -> str:
         case pika.exceptions.AMQPHeartbeatTimeout():
             return "the broker says nothing any more, not even heartbeats"
         case pika.exceptions.ProbableAuthenticationError() | pika.exceptions.AuthenticationError():
-            return "the broker refuses user and password"
+            return "the broker refuses user and password; correct them in the address"
         case pika.exceptions.ProbableAccessDeniedError():
-            return "the broker refuses the user this virtual host"
+            return "the broker has no such virtual host, or not for this user"
         case pika.exceptions.IncompatibleProtocolError():
-            return "what answers there does not speak AMQP 0-9-1"
+            return "it ends the connection without a greeting: it may be no AMQP 0-9-1 broker, or want TLS or no TLS"
+        case pika.exceptions.StreamLostError():
+            return str(error.args[0])
         case trio.TooSlowError():
             return "no answer in time"
         case ssl.SSLCertVerificationError():
@@ -256,9 +258,12 @@ class _Connection(Connection):  # type: ignore[misc]
                     self._nursery.start_soon(self._send, stream)
                     self._on_stream_connected()
                     await self._receive(stream)
+            except* trio.BrokenResourceError as group:
+                error = pika.exceptions.StreamLostError(f"the connection broke: {explain(group)}")
             except* Exception as group:
                 error = group.exceptions[0]
-        await trio.aclose_forcefully(stream)
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(stream)
         self._on_stream_terminated(error if error or self._error else pika.exceptions.ConnectionOpenAborted("given up"))
 
     def abort(self) -> None:

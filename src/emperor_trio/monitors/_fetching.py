@@ -103,6 +103,7 @@ class AnnouncedUrls:
         if isinstance(answer, Unheard):
             self._refuse(url, "URL", f"{answer.reason}; nothing changes for it, and it is tried again")
             self._fetches.failed(fetch, trio.current_time())
+            self._bell.ring()
             return None
         match answer:
             case Fetched(body, validators):

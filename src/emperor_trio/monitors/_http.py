@@ -103,7 +103,7 @@ def read_url(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise ValueError(f"is no URL: {error}") from None
-    if url.scheme not in _PORTS or not url.host:
+    if url.scheme not in _PORTS or not url.host or not 0 < (url.port or 1) < 65_536:
         raise ValueError("is no http:// or https:// URL with a host")
     if url.userinfo:
         raise ValueError("no user and password may stand in it: the name of a vassal is seen by everybody")
@@ -186,10 +186,13 @@ async def _read(response: httpx.Response, *, conditional: bool) -> Answer:
     if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         return Unheard("it sends the config compressed, though it was not asked to")
     body = bytearray()
-    async for part in response.aiter_raw():
-        body += part
-        if len(body) > MAX_CONFIG:
-            return Unheard(f"it sends more than {MAX_CONFIG:,} bytes, the most that the emperor protocol carries")
+    with trio.CancelScope() as enough:  # to leave the loop instead would leave httpx's generators unfinished
+        async for part in response.aiter_raw():
+            body += part
+            if len(body) > MAX_CONFIG:
+                enough.cancel()
+    if len(body) > MAX_CONFIG:
+        return Unheard(f"it sends more than {MAX_CONFIG:,} bytes, the most that the emperor protocol carries")
     return Fetched(bytes(body), _write_validators(response))
 
 
@@ -217,4 +220,7 @@ def _host_of(url: httpx.URL) -> str:
 
 def _explain(error: httpx.HTTPError) -> str:
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
-    return " ".join(masked(f"{kind}: {error}").split()).removesuffix(":")
+    reason: BaseException | None = error
+    while reason is not None and not str(reason):
+        reason = reason.__cause__ or reason.__context__
+    return " ".join(masked(f"{kind}: {reason or 'the connection broke'}").split())

@@ -17,7 +17,6 @@ import pika.exceptions  # type: ignore[import-untyped]
 import trio
 
 from emperor_trio.errors import MonitorError, UsageError
-from emperor_trio.events import MonitorNotice
 from emperor_trio.masking import masked
 from emperor_trio.model import VassalSpec
 from emperor_trio.monitors._amqp_messages import (
@@ -68,7 +67,6 @@ class AmqpMonitor:
         self._urls = AnnouncedUrls(context, self._received)
         self._memory = context.memory
         self._recalled = False
-        self._trouble = ""
 
     async def run(self, emit: Emit) -> None:
         """See :class:`emperor_trio.ports.Monitor`."""
@@ -143,10 +141,11 @@ class AmqpMonitor:
     async def _take(self, deliveries: list[Delivery], subscription: Subscription) -> None:
         """Take in what came, for each vassal only the newest, and acknowledge it once it is kept."""
         newest: dict[str, Message] = {}
+        wrong: list[Wrong] = []
         for number, delivery in enumerate(deliveries, 1):
             message = read_message(self._rules, delivery.key, delivery.body)
             if isinstance(message, Wrong):
-                self._received.refuse(message)
+                wrong.append(message)
             else:
                 newest.pop(message.name, None)
                 newest[message.name] = message
@@ -154,6 +153,8 @@ class AmqpMonitor:
                 await trio.lowlevel.checkpoint()
         for message in newest.values():
             await self._heed(message)
+        for one in wrong:
+            self._received.refuse(one)
         self._unsettled = deliveries[-1].tag
         await self._settle(subscription)
 
@@ -205,14 +206,9 @@ class AmqpMonitor:
         try:
             if self._memory is not None:
                 await self._memory.settle()
-        except MonitorError as error:
-            if self._trouble != str(error):
-                self._trouble = str(error)
-                text = f"{error}; messages count, but are not acknowledged until they can be kept"
-                self._context.publish(MonitorNotice(self._context.name, text))
+        except MonitorError:  # the memory tells of it
             self._settle_bell.ring()
         else:
-            self._trouble = ""
             subscription.acknowledge(tag)
             if self._unsettled == tag:
                 self._unsettled = 0

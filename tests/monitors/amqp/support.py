@@ -107,6 +107,14 @@ async def watching(port: int, *, argument: str = "", scheme: str = "amqp", **opt
         nursery.cancel_scope.cancel()
 
 
+async def eventually(holds: Callable[[], object], what: str) -> None:
+    """Wait for something that is no observation and no event."""
+    with trio.move_on_after(PATIENCE):
+        while not holds():
+            await trio.sleep(0.01)
+    assert holds(), what
+
+
 class AmqpSource:
     """A :class:`~emperor_trio.testing.conformance.Source` of messages that carry configs.
 

@@ -27,6 +27,9 @@ PING_EVERY = 2.0
 STAGGER = 0.3
 """Seconds after which the next server is tried, too, while the one before does not answer."""
 
+SHORTEST_SESSION = 1.0
+"""Seconds. A server that grants less is not pinged for ever faster."""
+
 GOODBYE_LIMIT = 0.2
 """Seconds for a goodbye, which spares the server a session that nobody will come back to."""
 
@@ -47,6 +50,7 @@ class Session:
         self._turn = trio.Lock()
         self._half_sent = False
         self._silence = ANSWER_LIMIT
+        self._progress = 0.0
 
     async def ask(self, requests: Sequence[Any]) -> list[Any]:
         """Send requests at once: their answers, in the same order, when all have come.
@@ -56,6 +60,7 @@ class Session:
         if not requests:
             return []
         question = _Question(requests)
+        self._progress = trio.current_time()
         frames = []
         for place, request in enumerate(requests):
             number = self._next_number()
@@ -74,7 +79,7 @@ class Session:
             welcome = wire.decode_welcome(await self._receive_one())
             if welcome.timeout <= 0:
                 raise MonitorError(f"{self.server} refuses a session")
-            self._silence = min(welcome.timeout, ANSWER_LIMIT)
+            self._silence = min(max(welcome.timeout, SHORTEST_SESSION), ANSWER_LIMIT)
             if login:
                 await self._send(wire.encode_login(login))
                 reply = wire.decode(await self._receive_one())
@@ -99,11 +104,15 @@ class Session:
             while True:
                 for frame in self._frames.feed(await self._receive()):
                     self._take(wire.decode(frame))
+                if self._frames.unfinished:
+                    self._progress = trio.current_time()
 
     async def ping(self) -> None:
-        """Keep the session alive, and see whether the server is."""
+        """Keep the session alive, and see whether the server is, and answers more than pings."""
         while True:
             await trio.sleep(min(PING_EVERY, self._silence / 3))
+            if self._asked and trio.current_time() > self._progress + self._silence:
+                raise MonitorError(f"{self.server} has not answered for {self._silence:g} s what it was asked")
             await self._send(wire.encode_ping())
 
     def _take(self, message: wire.Reply | wire.Fired) -> None:
@@ -111,6 +120,7 @@ class Session:
             self._fired(message.kind, message.path)
         elif self._asked and self._asked[0][0] == message.number:
             _, question, place = self._asked.popleft()
+            self._progress = trio.current_time()
             question.take(place, message)
         elif message.number != wire.PING:
             raise wire.Garbled("an answer to nothing that was asked")
@@ -206,7 +216,7 @@ async def _connect_any(address: ZooAddress, fired: Fired) -> Session:
         try:
             session = await _connect(host, port, address.login, fired)
         except MonitorError as error:
-            failures[f"{host}:{port}"] = str(error)
+            failures[_name(host, port)] = str(error)
         else:
             found.append(session)
             nursery.cancel_scope.cancel()
@@ -228,13 +238,14 @@ async def _connect_any(address: ZooAddress, fired: Fired) -> Session:
         session.hang_up()
     if not found:
         for host, port in address.hosts:
-            failures.setdefault(f"{host}:{port}", f"{host}:{port} does not answer within {CONNECT_LIMIT:g} s")
+            server = _name(host, port)
+            failures.setdefault(server, f"{server} does not answer within {CONNECT_LIMIT:g} s")
         raise MonitorError("; ".join(dict.fromkeys(failures.values())))
     return found[0]
 
 
 async def _connect(host: str, port: int, login: str, fired: Fired) -> Session:
-    server = f"{host}:{port}"
+    server = _name(host, port)
     try:
         stream = await trio.open_tcp_stream(host, port)
     except OSError as error:
@@ -247,6 +258,10 @@ async def _connect(host: str, port: int, login: str, fired: Fired) -> Session:
         stream.socket.close()
         raise
     return session
+
+
+def _name(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def explain(error: BaseException) -> str:

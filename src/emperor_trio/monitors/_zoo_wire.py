@@ -78,6 +78,11 @@ class Frames:
     def __init__(self) -> None:
         self._held = bytearray()
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a frame has begun to come."""
+        return bool(self._held)
+
     def feed(self, data: bytes | bytearray) -> Iterator[bytes]:
         """Take in what came; yields the frames that are whole by now. Raises :class:`Garbled`."""
         self._held += data

@@ -99,14 +99,16 @@ class ZooMonitor:
     async def _look(self, run: _Run, everything: bool, also: Set[str]) -> None:
         """Read what the signs name, or everything, and tell what came of it."""
         changed = run.signs.take_changed() | also
+        gone: set[str] = set()
         if everything or run.signs.listing:
-            changed |= await self._list(run) - self._seen.keys()
+            listed = await self._list(run)
+            changed |= listed - self._seen.keys()
+            gone = self._seen.keys() - listed
         names = run.signs.names
         if everything:
             changed |= await self._find_changed(run, [name for name in names if name in self._seen])
         changed &= names
         await self._read(run, changed)
-        gone = self._seen.keys() - names
         for name in gone:
             del self._seen[name]
         self._unreadable -= gone

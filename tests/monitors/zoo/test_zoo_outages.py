@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -215,7 +216,7 @@ async def test_reset_in_mid_answer_at_any_place(znodes: Znodes, middle: Proxy) -
 @pytest.mark.usefixtures("impatient")
 async def test_a_server_that_drips(znodes: Znodes, middle: Proxy) -> None:
     """As long as anything comes, it is waited for."""
-    names = [f"v{number}.ini" for number in range(200)]
+    names = [f"v{number}.ini" for number in range(100)]
     await off_loop(znodes.put_many, names)
     middle.drip = 0.05
     async with watching_znodes(znodes.argument(middle.port)) as watched:
@@ -289,6 +290,25 @@ def answering(answer: bytes) -> Iterator[int]:
     finally:
         thread.join(20)
         listener.close()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_server_that_answers_pings_alone_is_given_up() -> None:
+    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(struct.pack("!iiiq", 37, 0, 10_000, 5) + struct.pack("!i", 16) + bytes(17))
+        async for _ in stream:
+            await stream.send_all(struct.pack("!iiqi", 16, -2, 0, 0))
+
+    watched = Watched(20)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        argument = f"127.0.0.1:{listener.socket.getsockname()[1]}/x"
+        with pytest.raises(MonitorError, match="has not answered for 2 s what it was asked"):
+            await make_monitor(argument, watched.publish, watched.bell).run(watched.emit)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_name_that_does_not_resolve(znodes: Znodes) -> None:

@@ -428,3 +428,17 @@ async def test_a_relative_path_belongs_to_the_vassals_folder(court: Court) -> No
     listener = await court.spawner.listen(ONE, spec, "b.socket")
     assert listener.address == str(court.folder / "b.socket")
     listener.close()
+
+
+@pytest.mark.parametrize("address", ["tenant.socket", "@emperor-trio-test-peer"])
+@pytest.mark.parametrize("chown", [None, "0:0"])
+async def test_clients_of_a_tenants_socket_see_the_tenant(
+    make_court: MakeCourt, address: str, chown: str | None
+) -> None:
+    """Not root: there are those who trust a server for its user (SO_PEERCRED)."""
+    court = await make_court(tyrant=True, chown_socket=chown)
+    listener = await listen(court, address)
+    with connect(listener) as client:
+        _, uid, gid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    assert (uid, gid) == (ALICE.uid, ALICE.gid)
+    listener.close()

@@ -54,7 +54,8 @@ def _is_dead(path: str) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """``UID GID INITGROUPS NEW_UID NEW_GID MODE DESCRIPTOR PATH``: numbers, the mode in octal, INITGROUPS 0 or 1.
+    """``UID GID INITGROUPS NEW_UID NEW_GID MODE DESCRIPTOR BACKLOG PATH``: numbers, the mode in octal, INITGROUPS 0 or
+    1; the path is absolute, or a name of the abstract namespace after an ``@``.
 
     Exit code 1 and an errno on stdout where it can't be done.
     """
@@ -72,7 +73,13 @@ def main(arguments: list[str]) -> None:
     os.setresgid(gid, gid, 0 if chown else gid)
     kept = 0 if chown else uid  # while the real uid is root, the tenant can neither signal nor trace this process
     os.setresuid(kept, uid, kept)
-    place = bind_path(listener, arguments[7], int(arguments[5], 8))
+    backlog, path = int(arguments[7]), arguments[8]
+    if path.startswith("@"):
+        listener.bind("\0" + path[1:])
+        listener.listen(backlog)
+        return
+    place = bind_path(listener, path, int(arguments[5], 8))
+    listener.listen(backlog)
     if chown:
         os.setresuid(0, 0, 0)
         chown_place(place, new_uid, new_gid)

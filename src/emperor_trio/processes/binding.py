@@ -61,15 +61,15 @@ class Binder:
                 match address:
                     case Inet():
                         address = _bind_inet(bound, address, owner)
+                    case Unix() if owner is not None:
+                        _close_until_bound(bound)
+                        await self._listen_as(owner, bound, address)
+                        return bound, address, None
                     case Unix(path) if address.abstract:
                         bound.bind(path)
                     case Unix(path):
-                        # The kernel gives the new file this mode, less the umask: closed to all until it is set right.
-                        os.fchmod(bound.fileno(), 0)
-                        if owner is None:
-                            place = self._bind_path(bound, path)
-                        else:
-                            await self._bind_as(owner, bound, path)
+                        _close_until_bound(bound)
+                        place = self._bind_path(bound, path)
                 bound.listen(self._backlog)
             except BaseException:
                 bound.close()
@@ -89,10 +89,11 @@ class Binder:
             os.close(descriptor)
         return Place(path, found.st_dev, found.st_ino)
 
-    async def _bind_as(self, owner: Owner, bound: socket.socket, path: str) -> None:
+    async def _listen_as(self, owner: Owner, bound: socket.socket, address: Unix) -> None:
+        """Have a child do it: a client takes whoever made the socket listen for the one it talks to (SO_PEERCRED)."""
         uid, gid = self._chown or (-1, -1)
         numbers = (owner.uid, owner.gid, int(self._initgroups), uid, gid)
-        words = [*map(str, numbers), f"{self._mode:o}", str(self._slot), path]
+        words = [*map(str, numbers), f"{self._mode:o}", str(self._slot), str(self._backlog), str(address)]
         launch = Launch(
             commands=((sys.executable, "-I", "-S", HELPER, *words),),
             environment={},
@@ -104,10 +105,10 @@ class Binder:
             try:
                 finished = await self._children.ask(launch, LIMIT)
             except SpawnError as error:
-                raise ListenError(f"can't listen on {path} as {owner}: {error}") from error
+                raise ListenError(f"can't listen on {address} as {owner}: {error}") from error
         if finished.code != 0:
             if not finished.output.isdigit():
-                raise ListenError(f"can't listen on {path} as {owner}: the helper failed, {finished.how}")
+                raise ListenError(f"can't listen on {address} as {owner}: the helper failed, {finished.how}")
             raise OSError(int(finished.output), os.strerror(int(finished.output)))
 
 
@@ -126,6 +127,11 @@ def _family(address: Address) -> socket.AddressFamily:
     if isinstance(address, Unix):
         return socket.AF_UNIX
     return socket.AF_INET6 if address.version == 6 else socket.AF_INET
+
+
+def _close_until_bound(bound: socket.socket) -> None:
+    """The kernel gives the file that it makes this mode, less the umask: closed to all until it is set right."""
+    os.fchmod(bound.fileno(), 0)
 
 
 def _bind_inet(bound: socket.socket, address: Inet, owner: Owner | None) -> Inet:

@@ -48,7 +48,7 @@ class Postgres:
     def start(self, *settings: str) -> None:
         """Start it, and wait until it answers. Settings are ``NAME=VALUE``."""
         own = [f"port={self.port}", f"unix_socket_directories={self.folder}", "listen_addresses=127.0.0.1"]
-        fast = ["fsync=off", "max_connections=40", "shared_buffers=16MB", "autovacuum=off", "max_wal_size=64MB"]
+        fast = ["fsync=off", "max_connections=80", "shared_buffers=16MB", "autovacuum=off", "max_wal_size=64MB"]
         words = [word for setting in [*own, *fast, *settings] for word in ("-c", setting)]
         with (self.folder / "log").open("ab") as log:
             self.process = self._launch([_binaries() / "postgres", "-D", self.folder / "data", *words], log)

@@ -1,15 +1,17 @@
 """Writes ``src/emperor_trio/cli/uwsgi.schema``: uWSGI's LDAP schema, which ``emperor-trio ldap-schema`` prints.
 
-    python tools/ldap_schema.py
+    python tools/ldap_schema.py [-]
 
-Options come from ``uwsgi_options.txt``. Names, syntaxes and the OIDs' arc are uWSGI's own: option ``foo-bar`` is
-``uWSGIfooBar``, TRUE or FALSE where it takes no argument, else a string of ASCII. uWSGI numbers attributes in the order
-in which it was compiled; ours keep their numbers for ever: those of the file that is there are kept, new ones follow.
+With ``-`` it is printed instead. Options come from ``uwsgi_options.txt``. Names, syntaxes and the OIDs' arc are uWSGI's
+own: option ``foo-bar`` is ``uWSGIfooBar``, TRUE or FALSE where it takes no argument, else a string of ASCII. uWSGI
+numbers attributes in the order in which it was compiled; ours keep their numbers for ever: those of the file that is
+there are kept, new ones follow.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 CLI = Path(__file__).parents[1] / "src/emperor_trio/cli"
@@ -53,7 +55,7 @@ def kept_numbers() -> dict[str, int]:
     return {name: int(number) for number, name in re.findall(pattern, TARGET.read_text()) if int(number) != NULL}
 
 
-def main() -> None:
+def schema() -> str:
     numbers = kept_numbers()
     following = max(numbers.values(), default=-1) + 1
     lines = [HEAD]
@@ -67,8 +69,11 @@ def main() -> None:
     lines.append(f"objectclass ( {ARC}.3.1 NAME 'uWSGIConfig' DESC 'uWSGI configuration' SUP top AUXILIARY MAY (")
     lines += [f"    {name} $" for name in known]
     lines.append("    uWSGInull ) )")
-    TARGET.write_text("\n".join(lines) + "\n", encoding="ascii")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["-"]:
+        print(schema(), end="")
+    else:
+        TARGET.write_text(schema(), encoding="ascii")

@@ -16,7 +16,6 @@ import trio
 
 from emperor_trio.errors import MonitorError, UsageError
 from emperor_trio.events import MonitorNotice
-from emperor_trio.model import VassalSpec
 from emperor_trio.monitors._answers import Answers
 from emperor_trio.monitors._ldap_ber import (
     SYNC_INFO,
@@ -40,7 +39,7 @@ from emperor_trio.monitors._ldap_entry import NEEDED, OPERATIONAL, Attributes, M
 from emperor_trio.monitors._ldap_login import Login, LoginSource, Refusals
 from emperor_trio.monitors._ldap_mirror import Held, Mirror
 from emperor_trio.monitors._ldap_url import Target, parse_url
-from emperor_trio.monitors._rows import RowRules, Wrong
+from emperor_trio.monitors._rows import RowRules
 from emperor_trio.monitors._wait import ANSWER_LIMIT, Alarm, alarm
 from emperor_trio.ports import Emit, MonitorContext
 
@@ -224,7 +223,9 @@ class LdapMonitor:
                 if message.kind == ldap.RES_SEARCH_RESULT:
                     raise MonitorError(f"LDAP server {self._target.address}: it stopped telling of changes")
                 for name in sorted(self._take_message(message)):
-                    await self._tell(name, emit)
+                    observation = self._answers.take_named(name, self._mirror.named(name))
+                    if observation is not None:
+                        await emit(observation)
             taken += 1
             if taken % BATCH == 0:
                 await trio.lowlevel.checkpoint()
@@ -309,24 +310,6 @@ class LdapMonitor:
         snapshot = self._answers.take_all(self._mirror.entries, trio.current_time())
         if snapshot is not None:
             await emit(snapshot)
-
-    async def _tell(self, name: str, emit: Emit) -> None:
-        """Tell what became of one name. Where several entries have it, the newest one counts."""
-        entries = self._mirror.named(name)
-        specs = [entry for entry in entries if isinstance(entry, VassalSpec)]
-        for entry in entries:
-            if isinstance(entry, Wrong):
-                self._answers.take(entry)
-        if len(specs) > 1:
-            self._answers.take(Wrong(name, "name", repr(name), "is there twice; the newest one counts"))
-        if specs:
-            touch = self._answers.take(max(specs, key=lambda spec: spec.version))
-            if touch is not None:
-                await emit(touch)
-        elif not entries:
-            gone = self._answers.lacks(name)
-            if gone is not None:
-                await emit(gone)
 
     def _note(self, text: str) -> None:
         """Say something once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -59,7 +60,7 @@ def told(watched: Watched) -> str:
 
 
 async def test_the_password_of_a_file_is_used(server: Slapd, base: str, password: Path) -> None:
-    login = {"ldap_bind_dn": READER, "ldap_password_file": str(password)}
+    login: dict[str, Any] = {"ldap_bind_dn": READER, "ldap_password_file": str(password)}
     async with watching_ldap(f"ldap://{server.address}/{base}", **login) as watched:
         await watched.until_there("one.ini")
         assert not watched.failures
@@ -82,7 +83,7 @@ async def test_without_a_login_the_server_refuses(server: Slapd, base: str) -> N
 async def test_a_wrong_password_is_one_error_and_locks_nobody_out(server: Slapd, base: str, password: Path) -> None:
     password.write_text("wr0ng-pass\n")
     with proxy(server.port) as middle:
-        login = {"ldap_bind_dn": READER, "ldap_password_file": str(password)}
+        login: dict[str, Any] = {"ldap_bind_dn": READER, "ldap_password_file": str(password)}
         async with watching_ldap(f"ldap://127.0.0.1:{middle.port}/{base}", **login) as watched:
             await watched.until(lambda: watched.failures)
             await trio.sleep(_ldap_login.SOON + 1.5)
@@ -111,7 +112,7 @@ async def test_a_ring_tries_the_refused_login_at_once(server: Slapd, base: str) 
 
 async def test_a_password_file_that_is_no_such_thing(server: Slapd, base: str, tmp_path: Path) -> None:
     path = tmp_path / "password"
-    login = {"ldap_bind_dn": READER, "ldap_password_file": str(path)}
+    login: dict[str, Any] = {"ldap_bind_dn": READER, "ldap_password_file": str(path)}
     async with watching_ldap(f"ldap://{server.address}/{base}", **login) as watched:
         await watched.until(lambda: watched.failures)
         assert "No such file" in last_error(watched)
@@ -128,7 +129,11 @@ async def test_encrypted(
 ) -> None:
     """And what TLS holds back in its own buffers is not waited for."""
     monkeypatch.setenv("LDAPTLS_CACERT", str(server.authority))
-    login = {"ldap_bind_dn": READER, "ldap_password_file": str(password), "ldap_starttls": scheme == "ldap"}
+    login: dict[str, Any] = {
+        "ldap_bind_dn": READER,
+        "ldap_password_file": str(password),
+        "ldap_starttls": scheme == "ldap",
+    }
     port = server.port if scheme == "ldap" else server.tls_port
     for number in range(300):
         server.add(f"cn=v{number},{base}", vassal(f"v{number}"))
@@ -154,7 +159,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(
     server: Slapd, base: str, password: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LDAPTLS_CACERT", raising=False)
-    login = {"ldap_bind_dn": READER, "ldap_password_file": str(password), "ldap_starttls": True}
+    login: dict[str, Any] = {"ldap_bind_dn": READER, "ldap_password_file": str(password), "ldap_starttls": True}
     port = server.port if scheme == "ldap" else server.tls_port
     async with watching_ldap(f"{scheme}://127.0.0.1:{port}/{base}", **login) as watched:
         await watched.until(lambda: watched.failures)
@@ -166,7 +171,7 @@ async def test_a_certificate_of_another_name_is_refused(
     server: Slapd, base: str, password: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LDAPTLS_CACERT", str(server.authority))
-    login = {"ldap_bind_dn": READER, "ldap_password_file": str(password)}
+    login: dict[str, Any] = {"ldap_bind_dn": READER, "ldap_password_file": str(password)}
     async with watching_ldap(f"ldaps://localhost:{server.tls_port}/{base}", **login) as watched:
         await watched.until(lambda: watched.failures)
         assert not watched.observations
@@ -182,7 +187,7 @@ async def test_a_server_without_tls_is_refused_where_it_is_asked_for(pushing: Sl
 
 
 async def test_a_password_in_clear_over_a_network_is_said_once(password: Path) -> None:
-    login = {"ldap_bind_dn": READER, "ldap_password_file": str(password)}
+    login: dict[str, Any] = {"ldap_bind_dn": READER, "ldap_password_file": str(password)}
     async with watching_ldap("ldap://host.invalid/dc=x", **login) as watched:
         await watched.until(lambda: len(watched.failures) >= 2)
     (notice,) = [event for event in watched.events if isinstance(event, MonitorNotice)]

@@ -15,7 +15,7 @@ import trio
 
 from emperor_trio.errors import MonitorError
 from emperor_trio.model import Destroy, Snapshot, VassalSpec
-from emperor_trio.monitors import _ldap_connection
+from emperor_trio.monitors import _ldap_connection, _ldap_entry
 from emperor_trio.monitors import ldap as ldap_monitor
 from emperor_trio.testing.conformance import Watched, count_descriptors, until_no_more
 from tests.support.ldap_source import LdapSource, make_ldap_monitor, watching_ldap
@@ -65,7 +65,7 @@ async def stop(server: Slapd) -> None:
 
 async def test_a_restart_changes_nothing_and_reads_little(server: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[str] = []
-    read_entry = ldap_monitor.read_entry
+    read_entry = _ldap_entry.read_entry
 
     def spy(rules: object, dn: str, *rest: object) -> object:
         judged.append(dn)

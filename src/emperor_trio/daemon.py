@@ -13,7 +13,7 @@ import os
 import pwd
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from emperor_trio.errors import UsageError
 from emperor_trio.masking import masked
@@ -51,13 +51,23 @@ def prepare(settings: Settings) -> None:
 
 def _name_process(settings: Settings) -> None:
     """Take the name that was asked for, and let no password of a monitor stand in what ``ps`` shows."""
-    title = settings.emperor_procname
-    if title is None and any(masked(text) != text for text in settings.emperor):
-        title = " ".join(masked(word) for word in sys.orig_argv)
-    if title is not None:
-        from setproctitle import setproctitle
+    words = [_hide(word, settings.emperor) for word in sys.orig_argv]
+    if settings.emperor_procname is None and words == sys.orig_argv:
+        return
+    from setproctitle import getthreadtitle, setproctitle, setthreadtitle
 
-        setproctitle(title)
+    name = getthreadtitle()
+    title = settings.emperor_procname or " ".join(words)
+    setproctitle(os.fsencode(title).decode(errors="replace"))
+    if settings.emperor_procname is None:
+        setthreadtitle(name)  # the short name, by which people look for us, stays
+
+
+def _hide(word: str, monitors: Iterable[str]) -> str:
+    """A word of the command line without passwords; where a monitor ends in it is known from the settings alone."""
+    for text in monitors:
+        word = word.replace(text, masked(text))
+    return masked(word)
 
 
 def open_standard_descriptors() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from emperor_trio.cli.foreign import uwsgi_options
 from emperor_trio.errors import UsageError
+from emperor_trio.masking import masked
 from emperor_trio.settings import NAMES, OPTIONS
 
 
@@ -58,7 +59,7 @@ def _long(text: str, rest: Iterator[str]) -> Argument:
     name = _completed(typed)
     if equals:
         if _arity(name) == "no" and name not in NAMES:
-            raise UsageError(f"--{name} takes no value: {value}")
+            raise UsageError(f"--{name} takes no value: {masked(value)}")
         return Argument(name, value)
     return Argument(name, _value(name, f"--{name}", rest))
 

@@ -10,6 +10,7 @@ from emperor_trio.cli.arguments import Argument, parse_arguments
 from emperor_trio.cli.commands import COMMANDS, OPTIONS_OF_COMMANDS, version
 from emperor_trio.cli.resolve import resolve
 from emperor_trio.errors import EmperorError, UsageError
+from emperor_trio.masking import masked
 from emperor_trio.settings import NAMES
 
 EXIT_OK = 0
@@ -56,4 +57,5 @@ def _command_of(argument: Argument) -> str | None:
 
 
 def _complain(text: str) -> None:
-    print("\n".join(f"emperor-trio: {line}" for line in text.splitlines()), file=sys.stderr)
+    """Whoever quotes an option's value masks it; what else may hold a password (a stray word, say) is masked here."""
+    print("\n".join(f"emperor-trio: {masked(line)}" for line in text.splitlines()), file=sys.stderr)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from emperor_trio.errors import UsageError
+from emperor_trio.masking import masked
 
 _LONGEST_SHOWN = 200
 
@@ -23,8 +24,8 @@ class Item:
     place: str
 
     def __str__(self) -> str:
-        """As it was written, for errors; what is very long is cut off."""
-        value = self.value or ""
+        """As it was written but for passwords, for errors; what is very long is cut off."""
+        value = masked(self.value or "")
         if len(value) > _LONGEST_SHOWN:
             value = f"{value[:_LONGEST_SHOWN]}…"
         if not self.place:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from emperor_trio.errors import UsageError
+from emperor_trio.masking import masked
 from emperor_trio.settings.options import OPTIONS, Option, Settings
 from emperor_trio.settings.values import Unreadable
 
@@ -30,9 +31,11 @@ class Given:
     place: str = COMMAND_LINE
 
     def __str__(self) -> str:
+        """As it was given but for passwords, for errors."""
+        value = masked(self.value or "")
         if self.place == COMMAND_LINE:
-            return f"--{self.option.name} {self.value or ''}".rstrip()
-        return f"{self.place}: {self.option.name} = {self.value or ''}".rstrip()
+            return f"--{self.option.name} {value}".rstrip()
+        return f"{self.place}: {self.option.name} = {value}".rstrip()
 
 
 Origins = Mapping[str, tuple[Given, ...]]

@@ -20,10 +20,16 @@ from pika.channel import Channel, ContentFrameAssembler  # type: ignore[import-u
 from pika.connection import Connection  # type: ignore[import-untyped]
 
 from emperor_trio.model import MAX_CONFIG
-from emperor_trio.monitors._wait import UNHEARD_LIMIT, helpers
+from emperor_trio.monitors._wait import ANSWER_LIMIT, UNHEARD_LIMIT, helpers
 
 PREFETCH = 500
 """Messages that the broker sends before the first of them is acknowledged."""
+
+HEARTBEAT = 8
+"""Seconds: a broker that has nothing to say sends a heartbeat twice as often, and wants one from us."""
+
+SILENCE = ANSWER_LIMIT - 3
+"""Seconds without even a heartbeat after which the broker is given up."""
 
 FAREWELL = 1.0
 """Seconds for the broker to answer our goodbye."""
@@ -178,7 +184,7 @@ def explain(error: BaseException) -> str:
         case pika.exceptions.ConnectionClosed() | pika.exceptions.ChannelClosed():
             return f"{error.reply_text} ({error.reply_code})"
         case pika.exceptions.AMQPHeartbeatTimeout():
-            return "the broker says nothing any more, not even heartbeats"
+            return f"the broker sent nothing for {SILENCE:g} s, not even a heartbeat"
         case pika.exceptions.ProbableAuthenticationError() | pika.exceptions.AuthenticationError():
             return "the broker refuses user and password; correct them in the address"
         case pika.exceptions.ProbableAccessDeniedError():
@@ -230,9 +236,12 @@ class _BoundedAssembler(ContentFrameAssembler):  # type: ignore[misc]
     def _handle_body_frame(self, body_frame: frame.Body) -> Any:
         enough = self._seen_so_far > MAX_CONFIG
         whole = super()._handle_body_frame(body_frame)
-        if enough and whole is None:
+        if whole is not None:
+            method, header, body = whole
+            return method, header, body[: MAX_CONFIG + 1]
+        if enough:
             self._body_fragments.pop()
-        return whole
+        return None
 
 
 class _Connection(Connection):  # type: ignore[misc]
@@ -278,9 +287,15 @@ class _Connection(Connection):  # type: ignore[misc]
             await stream.send_all(data)
 
     async def _receive(self, stream: Stream) -> None:
-        while data := await stream.receive_some(65536):
+        data: bytes | bytearray = b""
+        while True:
+            with trio.move_on_after(SILENCE) as limit:
+                data = await stream.receive_some(65536)
+            if limit.cancelled_caught:  # pika itself would notice after twice as long, or more
+                raise pika.exceptions.AMQPHeartbeatTimeout(f"nothing came for {SILENCE:g} s")
+            if not data:
+                raise pika.exceptions.StreamLostError("the broker closed the connection")
             self._on_data_available(bytes(data))
-        raise pika.exceptions.StreamLostError("the broker closed the connection")
 
     def _create_channel(self, channel_number: int, on_open_callback: Any) -> Channel:
         channel = super()._create_channel(channel_number, on_open_callback)

@@ -130,18 +130,17 @@ class AnnouncedFiles:
     async def _look_for_changed(self) -> None:
         """Which files are gone, or belong to someone else; after an outage also which ones are newer."""
         received = self._received.kept
-        if not self._missed:
-            expected = {path: received[path].spec.owner for path in self._paths()}
-            changed = await self._in_thread(partial(find_changed, expected, self._rules)) if expected else []
-            self._doubted = {path: since for path, since in self._doubted.items() if path in set(changed)}
-        else:
-            changed = self._paths()
-        if changed:
-            before = {path: received[path] for path in changed if path in received}
+        missed, self._missed = self._missed, False
+        changed = self._paths()
+        if changed and not missed:
+            expected = {path: received[path].spec.owner for path in changed}
+            changed = await self._in_thread(partial(find_changed, expected, self._rules))
+        self._doubted = {path: self._doubted[path] for path in changed if path in self._doubted}
+        before = {path: received[path] for path in changed if path in received}
+        if before:
             for path, outcome in (await self._in_thread(partial(look_at, before, self._rules))).items():
-                decide = partial(self._take_changed, path, before[path], outcome, missed=self._missed)
+                decide = partial(self._take_changed, path, before[path], outcome, missed=missed)
                 await self._received.tell(decide)
-        self._missed = False
 
     def _take_changed(self, path: str, before: Kept, outcome: Outcome, *, missed: bool) -> Observation | None:
         if self._received.kept.get(path) is not before or path in self._announced:

@@ -30,16 +30,13 @@ from emperor_trio.monitors._amqp_messages import (
     read_address,
     read_message,
 )
-from emperor_trio.monitors._amqp_trio import Delivery, Subscription, explain, subscribe
+from emperor_trio.monitors._amqp_trio import HEARTBEAT, Delivery, Subscription, explain, subscribe
 from emperor_trio.monitors._announced import AnnouncedFiles
 from emperor_trio.monitors._fetching import AnnouncedUrls
 from emperor_trio.monitors._received import Received
 from emperor_trio.monitors._rows import RowRules, Wrong
 from emperor_trio.monitors._wait import CONNECT_LIMIT, Alarm, alarm, helpers
 from emperor_trio.ports import Emit, Kept, Memory, MonitorContext
-
-HEARTBEAT = 10
-"""Seconds. A broker that says nothing is given up after these and five more: ``ANSWER_LIMIT``."""
 
 BATCH = 50
 """Messages after which everyone else has a turn."""

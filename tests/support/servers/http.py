@@ -67,13 +67,13 @@ def serve_pages(context: ssl.SSLContext | None = None) -> Iterator[Pages]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
             pass
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
-        def handle_error(self, *_: Any) -> None:
+        def handle_error(self, request: Any, client_address: Any) -> None:
             """Clients leave whenever they like."""
 
         def finish_request(self, request: Any, client_address: Any) -> None:

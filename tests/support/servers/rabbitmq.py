@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.support.servers.common import answers, end, folder, free_port, until
 
@@ -30,9 +30,7 @@ class RabbitMQ:
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
         with (self.home / "out").open("ab") as out:
-            self.process = subprocess.Popen(
-                [f"{PROGRAMS}/rabbitmq-server"], stdout=out, stderr=out, start_new_session=True, **self.how()
-            )
+            self.process = self.run([f"{PROGRAMS}/rabbitmq-server"], out)
         until(lambda: answers(self.port), "rabbitmq", self.process)
 
     def stop(self) -> None:
@@ -56,6 +54,10 @@ class RabbitMQ:
         command = [f"{PROGRAMS}/rabbitmqctl", "-n", self.environment["RABBITMQ_NODENAME"], *arguments]
         output: bytes = subprocess.run(command, check=True, capture_output=True, timeout=60, **self.how()).stdout
         return output.decode()
+
+    def run(self, command: list[str], out: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        """Start one of its programs, with its output in a file."""
+        return subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, **self.how())
 
     def how(self) -> dict[str, Any]:
         """As Debian's own user where we are root."""
@@ -94,12 +96,7 @@ def rabbitmq(certificate: Callable[[Path], tuple[Path, Path]] | None = None) -> 
         }
         broker = RabbitMQ(port, tls_port, home, environment)
         # Not there yet, Erlang would start an epmd as a daemon, and leave it behind.
-        epmd = subprocess.Popen(
-            ["epmd", "-port", str(names), "-address", "127.0.0.1"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **broker.how(),
-        )
+        epmd = broker.run(["epmd", "-port", str(names), "-address", "127.0.0.1"], subprocess.DEVNULL)
         try:
             until(lambda: answers(names), "epmd", epmd)
             broker.start()

@@ -19,7 +19,7 @@ from emperor_trio.events import MonitorNotice, NameSkipped
 from emperor_trio.model import config_option
 from emperor_trio.monitors._answers import REPEAT, Answers, Entry
 from emperor_trio.monitors._rows import RowRules, Wrong
-from emperor_trio.monitors._wait import alarm
+from emperor_trio.monitors._wait import Alarm, alarm
 from emperor_trio.monitors._zoo_address import parse_address
 from emperor_trio.monitors._zoo_nodes import Stamp, read_node
 from emperor_trio.monitors._zoo_session import Session, open_session
@@ -76,25 +76,29 @@ class ZooMonitor:
         async with alarm(self._context.doorbell) as bell:
             signs = Signs(self._address, bell.ring)
             async with open_session(self._address, signs.fired) as session:
-                run = _Run(session, signs, emit)
                 await session.ask([Sync(self._address.path)])  # a server that lags behind catches up with its leader
-                all_due = retry_due = -inf
-                while True:
-                    now = trio.current_time()
-                    everything = now >= min(all_due, self._answers.due)
-                    retried = self._unreadable if now >= retry_due else frozenset[str]()
-                    if everything or retried or signs:
-                        await self._look(run, everything, retried)
-                    now = trio.current_time()
-                    if everything:
-                        all_due = now + REPEAT
-                    if everything or retried:
-                        retry_due = now + max(self._context.frequency, len(self._unreadable) / RETRIED_PER_SECOND)
-                    if signs:
-                        await trio.sleep(len(signs.names) / LISTED_PER_SECOND if signs.listing else 0)
-                    elif await bell.wait(min(all_due, self._answers.due, retry_due if self._unreadable else inf)):
-                        self._answers.restart()
-                        all_due = -inf
+                await self._watch(_Run(session, signs, emit), bell)
+
+    async def _watch(self, run: _Run, bell: Alarm) -> None:
+        all_due = retry_due = -inf
+        while True:
+            now = trio.current_time()
+            everything = now >= min(all_due, self._answers.due)
+            retried = self._unreadable if now >= retry_due else frozenset[str]()
+            if everything or retried or run.signs:
+                await self._look(run, everything, retried)
+            now = trio.current_time()
+            if everything:
+                all_due = now + REPEAT
+            if everything or retried:
+                retry_due = now + max(self._context.frequency, len(self._unreadable) / RETRIED_PER_SECOND)
+            until = min(all_due, self._answers.due, retry_due if self._unreadable else inf)
+            if run.signs:
+                await trio.sleep(len(run.signs.names) / LISTED_PER_SECOND if run.signs.listing else 0)
+                until = -inf
+            if await bell.wait(until):
+                self._answers.restart()
+                all_due = -inf
 
     async def _look(self, run: _Run, everything: bool, also: Set[str]) -> None:
         """Read what the signs name, or everything, and tell what came of it."""

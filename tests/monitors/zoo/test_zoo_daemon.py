@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -12,9 +13,12 @@ import pytest
 from kazoo.security import CREATOR_ALL_ACL  # type: ignore[import-untyped]
 
 from tests.monitors.zoo.support import Znodes
-from tests.system.empire import EmperorUnderTest, Kind, free_port, wait_until
+from tests.support.vassal import vassal_config
+from tests.system.empire import EmperorUnderTest, Kind, ask, free_port, wait_until
 
 LOGIN = "me:se-cret"
+
+ALICE, BOB = 20_001, 20_002
 
 APPLICATION = """\
 import uwsgi
@@ -76,3 +80,33 @@ def test_a_real_application_is_served_changed_and_removed_through_znodes(
     mine.stop()
     mine.close()
     assert emperor.stop() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs vassals as others")
+def test_owner_and_socket_of_an_envelope_in_tyrant_mode(vassal_binary: Path, znodes: Znodes) -> None:
+    with EmperorUnderTest(Kind.OURS, vassal_binary) as emperor:
+        config = vassal_config({"report": emperor.report.path, "serve": 1})
+
+        def put(name: str, **fields: object) -> None:
+            znodes.put(name, json.dumps({"config": config, **fields}).encode())
+
+        socket = emperor.folder / "socket"
+        put("a.ini", uid=ALICE, gid=ALICE)
+        put("no-owner.ini")
+        put("root.ini", uid=0, gid=0)
+        put("waits.ini", uid=ALICE, gid=ALICE, socket=str(socket))
+        emperor.start("--emperor-tyrant", monitors=[f"zoo://{znodes.argument()}"])
+        first = emperor.wait_vassal("a.ini", uid=ALICE, gid=ALICE, ready=1)
+        for refused in ("'no-owner.ini' refused: uid and gid missing", "'root.ini' refused: "):
+            emperor.wait_logged(refused)
+        emperor.wait_vassal("waits.ini", on_demand=str(socket), pid=-1)
+        assert ask(socket) == emperor.wait_vassal("waits.ini", uid=ALICE, ready=1)["pid"]
+
+        put("a.ini", uid=BOB, gid=BOB)
+        second = emperor.wait_vassal("a.ini", uid=BOB, gid=BOB, ready=1)
+        assert second["pid"] != first["pid"]
+        put("no-owner.ini", uid=BOB, gid=BOB)
+        emperor.wait_vassal("no-owner.ini", uid=BOB, ready=1)
+        assert [entry["uid"] for entry in emperor.reported("start", "emperor://a.ini")] == [ALICE, BOB]
+        assert not emperor.reported("start", "emperor://root.ini")
+        assert emperor.stop() == 0

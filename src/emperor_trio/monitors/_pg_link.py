@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import trio
-from psycopg import Error, pq
+from psycopg import Error, generators, pq
 from psycopg.conninfo import conninfo_attempts, make_conninfo
+from psycopg.waiting import Ready, Wait
 
 from emperor_trio.monitors._wait import ANSWER_LIMIT
 
@@ -37,6 +38,7 @@ class Part:
 
 
 Take = Callable[[Part], None]
+Step = Callable[..., Awaitable[tuple[int, Wait] | pq.abc.PGconn]]
 
 
 class LinkFailed(Exception):
@@ -155,31 +157,39 @@ async def connect(parameters: Mapping[str, str], limit: float, limiter: trio.Cap
     for attempt in attempts:
         try:
             with trio.fail_after(limit):
-                return Link(await _connect_once(make_conninfo("", **attempt).encode(), in_thread))
+                return Link(await _connect_once(make_conninfo("", **attempt), in_thread))
         except trio.TooSlowError:
             why[f"no connection within {limit:g} s"] = None
         except (Error, OSError, LinkFailed) as error:
-            why[_one_line(str(error))] = None
+            why[_one_line(str(error)).removeprefix("connection failed: ")] = None
     raise LinkFailed("; ".join(why))
 
 
-async def _connect_once(conninfo: bytes, in_thread: Callable[..., Awaitable[int]]) -> pq.abc.PGconn:
-    # Where this is cancelled a thread may still be at work on it, so that its end is left to the last reference.
-    pgconn = pq.PGconn.connect_start(conninfo)
-    if pgconn.status == pq.ConnStatus.BAD:
-        raise LinkFailed(_error_of(pgconn))
-    status: int = pq.PollingStatus.WRITING
+async def _connect_once(conninfo: str, in_thread: Step) -> pq.abc.PGconn:
+    """One attempt. Where it is cancelled a thread may still be at work, so that the last reference ends the connection.
+
+    psycopg's generator lets other threads go on while libpq computes; ``PGconn.connect_poll`` does not.
+    """
+    attempt = generators.connect(conninfo)
+    step: Callable[[], tuple[int, Wait]] = partial(next, attempt)
     while True:
-        match status:
-            case pq.PollingStatus.OK:
-                return pgconn
-            case pq.PollingStatus.READING:
-                await trio.lowlevel.wait_readable(pgconn.socket)
-            case pq.PollingStatus.WRITING:
-                await trio.lowlevel.wait_writable(pgconn.socket)
-            case _:
-                raise LinkFailed(_error_of(pgconn))
-        status = await in_thread(pgconn.connect_poll)
+        outcome = await in_thread(_take_step, step)
+        if not isinstance(outcome, tuple):
+            return outcome
+        descriptor, wait = outcome
+        if wait & Wait.R:
+            await trio.lowlevel.wait_readable(descriptor)
+        else:
+            await trio.lowlevel.wait_writable(descriptor)
+        step = partial(attempt.send, Ready.R if wait & Wait.R else Ready.W)
+
+
+def _take_step(step: Callable[[], tuple[int, Wait]]) -> tuple[int, Wait] | pq.abc.PGconn:
+    try:
+        return step()
+    except StopIteration as end:  # which no thread may hand on
+        connection: pq.abc.PGconn = end.value
+        return connection
 
 
 def _explain_error(result: pq.abc.PGresult) -> str:
@@ -189,10 +199,6 @@ def _explain_error(result: pq.abc.PGresult) -> str:
         return _one_line(result.error_message.decode("utf-8", "replace"))
     code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
     return _one_line(f"{primary.decode('utf-8', 'replace')} (SQLSTATE {code.decode('ascii', 'replace')})")
-
-
-def _error_of(pgconn: pq.abc.PGconn) -> str:
-    return _one_line(pgconn.error_message.decode("utf-8", "replace")) or "the connection could not be made"
 
 
 def _one_line(text: str) -> str:

@@ -123,7 +123,8 @@ def read_name(value: object, rules: RowRules) -> str:
 
 def read_config(value: object) -> bytes:
     """A config: text, or bytes of UTF-8, of 65,535 bytes at most (what one chunk of the config pipe carries)."""
-    config = read_text(value, "config").encode()
+    text = read_text(value, "config")
+    config = value if isinstance(value, bytes) else text.encode()  # thousands of them need not be there twice
     if not config.strip():
         raise BadField("config", value, "is missing")
     if len(config) > MAX_CONFIG:

@@ -6,14 +6,17 @@ Limits are shortened where they are long; the shape of what happens is the same.
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import trio
 
 from emperor_trio.monitors import _pg_link
+from emperor_trio.monitors._pg_link import LinkFailed, connect
 from emperor_trio.testing.conformance import Watched
 from tests.monitors.pg.support import PATIENCE, Table, watching_rows
 from tests.support.servers.proxy import Proxy, proxy
@@ -178,12 +181,11 @@ async def test_an_answer_that_drips_arrives(table: Table, middle: Proxy) -> None
         assert not watched.failures
 
 
-@LISTENING
-async def test_cut_off_in_the_midst_of_an_answer(table: Table, middle: Proxy, listening: bool) -> None:
+async def test_cut_off_in_the_midst_of_an_answer(table: Table, middle: Proxy) -> None:
     fill(table)
     for number in range(300):
         table.put(f"many-{number}.ini", "[uwsgi]\n" + "x" * 200)
-    more, frequency = options(table, listening)
+    more, frequency = options(table, listening=True)
     async with watching_rows(table.argument(port=middle.port, more=more), frequency=frequency) as watched:
         await watched.until(lambda: len(watched.vassals) == 303)
         before = dict(watched.vassals)
@@ -262,6 +264,52 @@ async def test_a_network_that_is_cut_shows_by_itself(table: Table, middle: Proxy
         healed = trio.current_time()
         await until_newest(watched, before)
         assert trio.current_time() - healed < PATIENCE
+
+
+def ask_for_a_long_login(server: socket.socket, rounds: int) -> None:
+    """A server of one connection, that has whoever logs in compute a hash very often."""
+    with server, server.accept()[0] as client:
+
+        def take() -> bytes:
+            return client.recv(struct.unpack("!I", client.recv(4))[0] - 4)
+
+        def say(kind: int, text: bytes) -> None:
+            client.sendall(b"R" + struct.pack("!II", len(text) + 8, kind) + text)
+
+        take()
+        say(10, b"SCRAM-SHA-256\0\0")
+        client.recv(1)
+        nonce = take().partition(b"r=")[2]
+        say(11, b"r=" + nonce + b"more,s=QUJDREVGR0g=,i=%d" % rounds)
+        with suppress(ConnectionError):
+            client.recv(1)
+
+
+async def test_a_login_of_endless_computing_stops_nobody_else() -> None:
+    """psycopg's own ``connect_poll`` would stop everything that runs in this process."""
+    server = socket.create_server(("127.0.0.1", 0))
+    to = {
+        "host": "127.0.0.1",
+        "port": str(server.getsockname()[1]),
+        "user": "me",
+        "password": "x",
+        "sslmode": "disable",
+    }
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.sleep(0.01)
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, ask_for_a_long_login, server, 2_000_000)
+        nursery.start_soon(take_turns)
+        with pytest.raises(LinkFailed, match=r"no connection within 0\.5 s"):
+            await connect(to, 0.5, trio.CapacityLimiter(1))
+        assert turns > 5
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.usefixtures("short_answers")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
 import trio
-from psycopg import pq
+from psycopg import generators, pq
 from psycopg.conninfo import conninfo_attempts
+from psycopg.waiting import Ready, Wait
 
 from emperor_trio.cli.pg_trigger import trigger_sql
 from emperor_trio.events import MonitorNotice, VassalRefused
@@ -290,7 +292,7 @@ async def test_where_listen_is_refused_the_table_is_polled(table: Table) -> None
 
 
 def test_what_is_used_of_psycopg_is_there() -> None:
-    """``psycopg.pq`` is documented, ``conninfo_attempts`` is not: a change of either shows here."""
+    """``psycopg.pq`` is documented, the two functions are not: a change of any of them shows here."""
     (attempt,) = conninfo_attempts({"host": "127.0.0.1", "port": "5432", "user": "me"})
     assert attempt == {"host": "127.0.0.1", "hostaddr": "127.0.0.1", "port": "5432", "user": "me"}
     two = conninfo_attempts({"host": "127.0.0.1,127.0.0.2", "port": "1,2"})
@@ -298,10 +300,16 @@ def test_what_is_used_of_psycopg_is_there() -> None:
     with pytest.raises(psycopg.OperationalError, match="failed to resolve host"):
         conninfo_attempts({"host": "nobody.invalid"})
     for name in (
-        "connect_start", "connect_poll", "socket", "status", "nonblocking", "error_message", "send_query", "flush",
-        "is_busy", "consume_input", "get_result", "notifies", "finish", "set_single_row_mode", "set_chunked_rows_mode",
+        "socket", "status", "nonblocking", "send_query", "flush", "is_busy", "consume_input", "get_result", "notifies",
+        "finish", "set_single_row_mode", "set_chunked_rows_mode",
     ):  # fmt: skip
         assert hasattr(pq.PGconn, name)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        steps = generators.connect(f"host=127.0.0.1 port={mute.getsockname()[1]} sslmode=disable")
+        descriptor, wait = next(steps)
+        assert (descriptor > 2, wait) == (True, Wait.W)
+        assert steps.send(Ready.W) == (descriptor, Wait.R)
+        steps.close()
     for name in ("status", "nfields", "ntuples", "ftype", "get_value", "error_field", "error_message"):
         assert hasattr(pq.PGresult, name)
 

@@ -58,9 +58,9 @@ class Vassals:
         match entry:
             case {"event": "sent", "byte": 1, "name": str(name), "at": float(at), "pid": int(pid)}:
                 self.pids.add(pid)
-                self.ready.setdefault(name, at)
+                self.ready.setdefault(name.removeprefix("emperor://"), at)
             case {"event": "order", "byte": 1, "name": str(name), "at": float(at)}:
-                self.reloaded[name] = at
+                self.reloaded[name.removeprefix("emperor://")] = at
 
 
 class Empire:
@@ -108,7 +108,7 @@ class Empire:
         with self._log.open("wb") as log:
             moment = time.time()
             self._process = subprocess.Popen(
-                self.peer.command(self._configs, self._binary),
+                self._words(),
                 cwd=self._folder,
                 env={"PATH": os.environ["PATH"], "HOME": "/", "LANG": "C.UTF-8"},
                 stdin=subprocess.DEVNULL,
@@ -182,6 +182,10 @@ class Empire:
 
         self._wait(told, f"{name} is not reloaded", pause=0.002)
         return self._vassals.reloaded[name]
+
+    def _words(self) -> list[str]:
+        """The command that starts the emperor."""
+        return self.peer.command(self._configs, self._binary)
 
     # --- small change ------------------------------------------------------------------------------------------------
 

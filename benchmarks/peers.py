@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,11 @@ class Peer:
 
     def command(self, folder: Path, vassal: Path) -> list[str]:
         """The words that start it, in the foreground, with its own defaults for everything else."""
-        return [self.program, *self.options, "--emperor", str(folder), "--binary-path", str(vassal)]
+        return self.command_of(("--emperor", str(folder)), vassal)
+
+    def command_of(self, monitor: Sequence[str], vassal: Path) -> list[str]:
+        """The same over any monitor, given by the options that name it."""
+        return [self.program, *self.options, *monitor, "--binary-path", str(vassal)]
 
 
 OURS = Peer("emperor-trio", str(BESIDE_PYTHON / "emperor-trio"))

@@ -27,7 +27,7 @@ def make_ldap_monitor(text: str, publish: Callable[[Event], None], bell: Doorbel
 
 @asynccontextmanager
 async def watching_ldap(text: str, *, patience: float = PATIENCE, **options: Any) -> AsyncIterator[Watched]:
-    """A monitor that runs, and is run again a quarter of a second after it failed, as the emperor does."""
+    """A monitor that runs, and is run again soon after it failed, as the emperor does."""
     watched = Watched(patience)
     monitor = make_ldap_monitor(text, watched.publish, watched.bell, **options)
 
@@ -40,7 +40,7 @@ async def watching_ldap(text: str, *, patience: float = PATIENCE, **options: Any
             except* Exception as group:
                 watched.failures += group.exceptions
                 watched._wake()
-            await trio.sleep(0.25)
+            await trio.sleep(0.1)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep)
@@ -59,7 +59,7 @@ class LdapSource:
     middle: Proxy | None = None
     frequency: float = 60.0
     patience: float = PATIENCE
-    outage: float = 1.5
+    outage: float = 1.0
     base: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -80,7 +80,10 @@ async def test_without_a_login_the_server_refuses(server: Slapd, base: str) -> N
         assert not watched.observations
 
 
-async def test_a_wrong_password_is_one_error_and_locks_nobody_out(server: Slapd, base: str, password: Path) -> None:
+async def test_a_wrong_password_is_one_error_and_locks_nobody_out(
+    server: Slapd, base: str, password: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ldap_login, "SOON", 0.5)
     password.write_text("wr0ng-pass\n")
     with proxy(server.port) as middle:
         login: dict[str, Any] = {"ldap_bind_dn": READER, "ldap_password_file": str(password)}

@@ -237,10 +237,9 @@ async def _connect_any(address: ZooAddress, fired: Fired) -> Session:
     for session in found[1:]:
         session.hang_up()
     if not found:
-        for host, port in address.hosts:
-            server = _name(host, port)
-            failures.setdefault(server, f"{server} does not answer within {CONNECT_LIMIT:g} s")
-        raise MonitorError("; ".join(dict.fromkeys(failures.values())))
+        servers = [_name(host, port) for host, port in address.hosts]  # in one order, so that it is the same complaint
+        late = f"does not answer within {CONNECT_LIMIT:g} s"
+        raise MonitorError("; ".join(failures.get(server, f"{server} {late}") for server in dict.fromkeys(servers)))
     return found[0]
 
 

@@ -30,6 +30,9 @@ from emperor_trio.ports import Emit, MonitorContext
 WINDOW = 64
 """Requests in flight. Data have a megabyte at most, so this bounds what is held at a time."""
 
+PAUSE = 0.001
+"""Seconds between two looks, whatever a server says."""
+
 LISTED_PER_SECOND = 100_000
 """Names listed a second: where many znodes come one by one, they are not listed anew for each of them."""
 
@@ -94,7 +97,7 @@ class ZooMonitor:
                 retry_due = now + max(self._context.frequency, len(self._unreadable) / RETRIED_PER_SECOND)
             until = min(all_due, self._answers.due, retry_due if self._unreadable else inf)
             if run.signs:
-                await trio.sleep(len(run.signs.names) / LISTED_PER_SECOND if run.signs.listing else 0)
+                await trio.sleep(PAUSE + (len(run.signs.names) / LISTED_PER_SECOND if run.signs.listing else 0))
                 until = -inf
             if await bell.wait(until):
                 self._answers.restart()
@@ -159,7 +162,7 @@ class ZooMonitor:
         for name in every - known - others:
             if config_option(name, self._context.extra_extensions) is None or "/" in name:
                 others.add(name)
-                reason = "its ending is no config's, or it has 255 bytes or more"
+                reason = "its ending is no config's, it has 255 bytes or more, or it is no child's at all"
                 self._context.publish(NameSkipped(self._context.name, name, reason))
         self._skipped = others
         return every - others

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -65,13 +66,14 @@ class Table:
         return False
 
     def put(self, name: str | None, config: str | None = "[uwsgi]\n", **fields: object) -> None:
-        """Insert a row, or replace those of that name, with a time that no other has."""
-        fields = {"ts": f"epoch {next(self._clock)}", **fields}
-        self.remove(name)
-        if isinstance(fields["ts"], str) and fields["ts"].startswith("epoch "):
-            fields["ts"] = self.sql("SELECT to_timestamp(%s)", float(fields["ts"].split()[1]))[0][0]
-        row = {"name": name, "config": config, **fields}
-        self.sql(f"INSERT INTO {self.name} ({','.join(row)}) VALUES ({','.join(['%s'] * len(row))})", *row.values())
+        """Insert a row, or replace those of that name at once, with a time that no other has."""
+        row = {"name": name, "config": config, "ts": datetime.fromtimestamp(next(self._clock), UTC), **fields}
+        self.sql(
+            f"WITH gone AS (DELETE FROM {self.name} WHERE name = %s)"
+            f" INSERT INTO {self.name} ({','.join(row)}) VALUES ({','.join(['%s'] * len(row))})",
+            name,
+            *row.values(),
+        )
 
     def remove(self, name: str | None) -> None:
         self.sql(f"DELETE FROM {self.name} WHERE name = %s", name)

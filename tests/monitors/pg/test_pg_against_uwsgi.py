@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,7 @@ class Story:
     def put(self, name: str, ts: float = 1000, config: str | None = "", **settings: str | int) -> None:
         if config == "":
             config = vassal_config({"report": self.emperor.report.path, **settings})
-        (moment,) = self.table.sql("SELECT to_timestamp(%s)", ts)[0]
-        self.table.put(name, config, ts=moment)
+        self.table.put(name, config, ts=datetime.fromtimestamp(ts, UTC))
 
     def pass_polls(self) -> None:
         """Let the emperor ask again: what was done before is seen by then."""

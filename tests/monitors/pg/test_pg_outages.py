@@ -175,7 +175,7 @@ async def test_an_answer_that_drips_arrives(table: Table, middle: Proxy) -> None
         await watched.until_there("one.ini", "two.ini", "four.ini", "large.ini")
         middle.drip = 0.05
         table.remove("large.ini")
-        table.put("large-2.ini", "[uwsgi]\n" + "x" * 20000)
+        table.put("large-2.ini", "[uwsgi]\n" + "x" * 9000)
         table.notify()
         await watched.until_there("one.ini", "two.ini", "four.ini", "large-2.ini")
         assert not watched.failures
@@ -246,12 +246,11 @@ def cut(port: int) -> Iterator[None]:
             subprocess.run(["iptables", "-w", "-D", *rule], check=True, timeout=20)
 
 
-@LISTENING
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may cut a network")
-async def test_a_network_that_is_cut_shows_by_itself(table: Table, middle: Proxy, listening: bool) -> None:
+async def test_a_network_that_is_cut_shows_by_itself(table: Table, middle: Proxy) -> None:
     """Without a question too: keepalive notices it, where only NOTIFY is waited for."""
     fill(table)
-    more, frequency = options(table, listening)
+    more, frequency = options(table, listening=True)
     more += " tcp_user_timeout=1000 keepalives_idle=1 keepalives_count=1"
     async with watching_rows(table.argument(port=middle.port, more=more), frequency=frequency) as watched:
         await watched.until_there("one.ini", "two.ini", "four.ini")

@@ -134,13 +134,11 @@ def _parse_connection_string(text: str) -> Target:
     database, collection = found["database"], found["collection"]
     if database is None:
         database, collection = _split_namespace(COLLECTION)
-    elif not collection:
-        raise BadArgument(f"/{database} names a database and no collection: /db.collection is wanted")
+    elif not database or not collection:
+        raise BadArgument(f"/{path} does not name a database and a collection: /db.collection is wanted")
     shown = ",".join(host if port is None else f"{host}:{port}" for host, port in found["nodelist"])
     given = frozenset(name.lower() for name in found["options"])
-    return Target(
-        f"mongodb://{address}", shown, database, collection, _read_filter(query, "the filter"), given=given
-    )
+    return Target(f"mongodb://{address}", shown, database, collection, _read_filter(query, "the filter"), given=given)
 
 
 def _split_namespace(text: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """One connection of a MongoDB monitor: pymongo's client and what it blocks for, in threads of its own.
 
 Every method is one question to the server. What is asked when, and what is made of the answers, is
-:mod:`emperor_trio.monitors.mongodb`; why it is threads, and these limits, is in docs/adr/0008.
+:mod:`emperor_trio.monitors.mongodb`; why it is threads, and these limits, is in docs/adr/0010.
 """
 
 from __future__ import annotations
@@ -19,13 +19,7 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import monitoring
 from pymongo.change_stream import CollectionChangeStream
-from pymongo.errors import (
-    ExecutionTimeout,
-    NetworkTimeout,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
-)
+from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
 
 from emperor_trio.errors import MonitorError
 from emperor_trio.masking import masked
@@ -65,6 +59,9 @@ LOGIN_REFUSED = {13, 18, 8000}
 
 LOST = {136, 234, 237, 260, 280, 286, 10334, 40585, 40615}
 """Codes with which a change stream ends that can't be taken up again: what happened meanwhile is lost."""
+
+SAID = 300
+"""Characters of an error of the server's, or the driver's, that are told."""
 
 _LIMITS: dict[str, Any] = {
     "serverSelectionTimeoutMS": int(CONNECT_LIMIT * 1000),
@@ -121,13 +118,13 @@ class Connection:
         return await self._ask(ask)
 
     async def open_stream(self) -> str:
-        """Have the server keep changes for us from now on: "", or why it won't."""
+        """Have the server keep changes for :meth:`follow` from now on: "", or why it won't."""
         return await self._ask(self._open_stream, self._following)
 
     async def follow(self, changed: Callable[[bytes | None], None]) -> None:
         """Call ``changed``, in a thread, for every document that was changed, until the stream is lost.
 
-        It is given a document's key, or ``None`` where all may have changed.
+        It is given a document's key, or ``None`` where all may have changed. Without a stream it is lost already.
         """
         await self._ask(lambda: self._follow(changed), self._following)
 
@@ -167,9 +164,8 @@ class Connection:
 
     def _follow(self, changed: Callable[[bytes | None], None]) -> None:
         stream = self._stream
-        assert stream is not None, "open_stream comes first"
         try:
-            while stream.alive and not self._closing.is_set():
+            while stream is not None and stream.alive and not self._closing.is_set():
                 change = stream.try_next()
                 if change is not None:
                     changed(_changed_key(change))
@@ -241,16 +237,16 @@ def _changed_key(change: Change) -> bytes | None:
 
 def explain_error(error: Exception, shown: str) -> str:
     """One line without passwords: which server, what happened, and what to do about it."""
-    said = masked(_DRIVERS_TAIL.sub("", " ".join(str(error).split())))
+    said = masked(_DRIVERS_TAIL.sub("", " ".join(str(error).split()))).removeprefix(f"{shown}: ")[:SAID]
     match error:
         case OperationFailure() if error.code in LOGIN_REFUSED:
             return (
                 f"{shown}: login or reading refused: {said}; check the user, the password, the database that keeps "
                 "the user (authSource), and that it may read the collection"
             )
-        case ServerSelectionTimeoutError():
-            return f"{shown}: can't be reached: {said.removeprefix(f'{shown}: ')}; check address, network and server"
         case NetworkTimeout() | ExecutionTimeout():
-            return f"{shown}: did not answer in time: {said.removeprefix(f'{shown}: ')}; look after the server's load"
+            return f"{shown}: did not answer in time: {said}; look after the server's load and the network"
+        case AutoReconnect():
+            return f"{shown}: can't be reached: {said}; check address, network and server"
         case _:
-            return f"{shown}: {said.removeprefix(f'{shown}: ')} ({type(error).__name__})"
+            return f"{shown}: {said} ({type(error).__name__})"

@@ -94,7 +94,9 @@ class MongoMonitor:
         names = self._documents.update(keys, await connection.find_again(keys))
         for name in names:
             told = self._answers.take_named(name, self._documents.named(name))
-            await (trio.lowlevel.checkpoint() if told is None else emit(told))
+            await trio.lowlevel.checkpoint()
+            if told is not None:
+                await emit(told)
 
     def _say(self, message: str) -> None:
         if message not in self._said:

@@ -24,6 +24,21 @@ def standalone() -> Iterator[MongoServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def guarded() -> Iterator[MongoServer]:
+    """A server that wants a login and TLS. Users ``reader`` and ``writer`` of ``fleet`` are kept in ``users``."""
+    with mongodb() as server:
+        with server.client() as client:
+            for name, role in (("reader", "read"), ("writer", "readWrite")):
+                roles = [{"role": role, "db": "fleet"}]
+                client["users"].command("createUser", name, pwd="s3cret/x", roles=roles)
+            client["fleet"]["vassals"].insert_one({"name": "one.ini", "config": "x", "ts": 1})
+        server.stop()
+        server.guard()
+        server.start()
+        yield server
+
+
 @pytest.fixture
 def vassals(pushing: MongoServer) -> Iterator[Vassals]:
     with Vassals(pushing) as vassals:

@@ -10,11 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import trio
+from pymongo.errors import AutoReconnect
 
+from emperor_trio.errors import MonitorError
 from emperor_trio.events import Event
-from emperor_trio.ports import Doorbell, Monitor
+from emperor_trio.masking import masked
+from emperor_trio.monitors import find_monitor
+from emperor_trio.ports import Doorbell, Monitor, MonitorContext
 from emperor_trio.testing.conformance import Watched, watching
-from tests.monitors.support import PATIENCE, make_monitor
+from tests.monitors.support import PATIENCE
 from tests.support.servers.mongodb import MongoServer
 
 CONFIG = "[uwsgi]\nmaster = true\n"
@@ -31,6 +35,23 @@ def now() -> datetime:
 
 def document(name: str, **fields: Any) -> dict[str, Any]:
     return {"name": name, "config": CONFIG, "ts": now(), **fields}
+
+
+def again(write: Callable[[], object]) -> None:
+    """Write, and once more where the server was restarted since the last time."""
+    try:
+        write()
+    except AutoReconnect:
+        write()
+
+
+def make_monitor(
+    text: str, publish: Callable[[Event], None], doorbell: Doorbell, frequency: float = FREQUENCY, **options: Any
+) -> Monitor:
+    """The monitor of any argument, scheme included; as in the emperor, its name is the argument without passwords."""
+    found = find_monitor(text)
+    context = MonitorContext(masked(text), found.argument, publish, doorbell, frequency=frequency, **options)
+    return found.factory(context)
 
 
 @dataclass
@@ -54,15 +75,17 @@ class Vassals:
         self.client = self.server.client(serverMonitoringMode="poll")
         database, _, name = self.namespace.partition(".")
         self.collection = self.client[database][name]
-        self.collection.delete_many({})
+        again(lambda: self.collection.delete_many({}))
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.server.process is None:
             self.server.start()
         self.server.thaw()
-        self.client.drop_database(self.collection.database.name)
-        self.client.close()
+        try:
+            again(lambda: self.client.drop_database(self.collection.database.name))
+        finally:
+            self.client.close()
 
     @property
     def argument(self) -> str:
@@ -70,7 +93,7 @@ class Vassals:
 
     def put(self, name: str, **fields: Any) -> None:
         """Add a vassal, or replace it."""
-        self.collection.replace_one({"name": name}, document(name, **fields), upsert=True)
+        again(lambda: self.collection.replace_one({"name": name}, document(name, **fields), upsert=True))
 
     def make_monitor(self, publish: Callable[[Event], None], doorbell: Doorbell, **options: Any) -> Monitor:
         return make_monitor(f"mongodb://{self.argument}", publish, doorbell, self.frequency, **options)
@@ -129,3 +152,13 @@ async def watching_argument(argument: str, frequency: float = FREQUENCY, **optio
 
     async with watching(Source()) as watched:  # type: ignore[arg-type]
         yield watched
+
+
+async def until_failed(watched: Watched, times: int = 1, within: float = PATIENCE) -> str:
+    """Wait until the monitor failed so often: what it said then."""
+    with trio.move_on_after(within):
+        while len(watched.failures) < times:
+            await trio.sleep(0.02)
+    assert len(watched.failures) >= times, f"no failure within {within:g} s"
+    assert all(isinstance(failure, MonitorError) for failure in watched.failures), watched.failures
+    return str(watched.failures[times - 1])

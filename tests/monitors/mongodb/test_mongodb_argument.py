@@ -14,13 +14,13 @@ from emperor_trio.errors import UsageError
 from emperor_trio.monitors._mongo_argument import BadArgument, Target, parse_argument, parse_keys
 from emperor_trio.monitors._mongo_filter import FilterError, parse_filter
 from emperor_trio.testing.conformance import Ring
-from tests.monitors.support import make_monitor
+from tests.monitors.mongodb.support import make_monitor
 
 DIRECT = {"directConnection": True}
 
 
 @pytest.mark.parametrize(
-    ("text", "hosts", "namespace", "filter"),
+    ("text", "hosts", "namespace", "query"),
     [
         ("127.0.0.1:27107,emperor.vassals,{enabled:1}", "127.0.0.1:27107", "emperor.vassals", {"enabled": 1}),
         ("", "127.0.0.1:27017", "uwsgi.emperor.vassals", {}),
@@ -32,14 +32,14 @@ DIRECT = {"directConnection": True}
         ("db,, {path:'/x'}", "db", "uwsgi.emperor.vassals", {"path": "/x"}),
     ],
 )
-def test_the_form_with_commas(text: str, hosts: str, namespace: str, filter: dict[str, Any]) -> None:
+def test_the_form_with_commas(text: str, hosts: str, namespace: str, query: dict[str, Any]) -> None:
     target = parse_argument(text)
-    assert (target.hosts, f"{target.database}.{target.collection}", target.filter) == ((hosts,), namespace, filter)
+    assert (target.hosts, f"{target.database}.{target.collection}", target.filter) == ((hosts,), namespace, query)
     assert target.options == DIRECT
 
 
 @pytest.mark.parametrize(
-    ("text", "shown", "namespace", "filter"),
+    ("text", "shown", "namespace", "query"),
     [
         ("me:s%2Fx@a,b:5/db.coll?replicaSet=rs&tls=true;{x:1}", "a:27017,b:5", "db.coll", {"x": 1}),
         ("db/", "db:27017", "uwsgi.emperor.vassals", {}),
@@ -48,10 +48,10 @@ def test_the_form_with_commas(text: str, hosts: str, namespace: str, filter: dic
         ("%2Frun%2Fmongodb.sock/a.b", "/run/mongodb.sock", "a.b", {}),
     ],
 )
-def test_a_connection_string(text: str, shown: str, namespace: str, filter: dict[str, Any]) -> None:
+def test_a_connection_string(text: str, shown: str, namespace: str, query: dict[str, Any]) -> None:
     target = parse_argument(text)
     assert target.hosts == f"mongodb://{text.partition(';')[0]}"
-    assert (target.shown, f"{target.database}.{target.collection}", target.filter) == (shown, namespace, filter)
+    assert (target.shown, f"{target.database}.{target.collection}", target.filter) == (shown, namespace, query)
 
 
 def test_what_a_connection_string_chooses_is_left_alone() -> None:
@@ -66,7 +66,10 @@ def test_what_a_connection_string_chooses_is_left_alone() -> None:
         ("addr=a:1", Target(("a:1",), "a:1", "uwsgi", "emperor.vassals", {}, DIRECT)),
         ("address=a:1,coll=x.y", Target(("a:1",), "a:1", "x", "y", {}, DIRECT)),
         ("server=a:1,collection=x.y.z", Target(("a:1",), "a:1", "x", "y.z", {}, DIRECT)),
-        ("json={a:1,b:[2,3]},addr=a:1", Target(("a:1",), "a:1", "uwsgi", "emperor.vassals", {"a": 1, "b": [2, 3]}, DIRECT)),
+        (
+            "json={a:1,b:[2,3]},addr=a:1",
+            Target(("a:1",), "a:1", "uwsgi", "emperor.vassals", {"a": 1, "b": [2, 3]}, DIRECT),
+        ),
         ("json={a:1\\,b:2},addr=a:1", Target(("a:1",), "a:1", "uwsgi", "emperor.vassals", {"a": 1, "b": 2}, DIRECT)),
         (
             "addr=a:1\\,b:2,replica=rs0",
@@ -110,7 +113,8 @@ def test_the_form_with_keys(text: str, expected: Target) -> None:
         ("mongodb://db,a.b,{x", "ends too early"),
         ("mongodb://db,a.b,{x:y}", "text stands in quotes"),
         ("mongodb://db,a.b,[1]", "begins with {"),
-        ("mongodb://db/a", "names a database and no collection"),
+        ("mongodb://db/a", "does not name a database and a collection"),
+        ("mongodb://db/.b", "does not name a database and a collection"),
         ("mongodb://db/a.b,{x:1}", "after a semicolon"),
         ("mongodb:///a.b", "Empty host"),
         ("mongodb://db/a.b?bogus=1", "Unknown option"),
@@ -132,15 +136,13 @@ def test_the_form_with_keys(text: str, expected: Target) -> None:
     ],
 )
 def test_what_is_wrong_is_said_without_passwords(text: str, says: str) -> None:
-    from emperor_trio.masking import masked
-
     with pytest.raises(UsageError) as caught:
         make_monitor(text, lambda event: None, Ring())
-    # The monitor is given the masked name.
-    told = str(caught.value).replace(text, masked(text))
+    told = str(caught.value)
     assert says in told
     assert "--emperor mongodb" in told
-    assert "s3" not in told and "cret" not in told
+    assert "s3" not in told
+    assert "cret" not in told
     assert "\n" not in told
 
 
@@ -188,9 +190,8 @@ def test_no_filter(text: str) -> None:
     assert str(caught.value)
 
 
-ALPHABET = st.sampled_from(list("{}[]():,;'\"\\/$.@?=& -+019aeinstuxNIO\n\0é\ud800") + [
-    "ObjectId", "ISODate", "new ", "Date", "$oid", "$date", "$regex", "$numberLong", "addr", "json", "password", "mongodb",
-])  # fmt: skip
+WORDS = ["ObjectId", "ISODate", "new", "Date", "$oid", "$date", "$numberLong", "addr", "json", "password", "mongodb"]
+ALPHABET = st.sampled_from([*"{}[]():,;'\"\\/$.@?=& -+019aeinstuxNIO\n\0é\ud800", *WORDS])
 TEXTS = st.lists(ALPHABET, max_size=30).map("".join)
 
 
@@ -211,4 +212,4 @@ def test_no_text_breaks_the_arguments(text: str) -> None:
             target = parse(text)
         except BadArgument:
             continue
-        assert target.database and target.collection and target.shown
+        assert all((target.database, target.collection, target.shown))

@@ -57,6 +57,21 @@ class MongoServer:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
+    @property
+    def certificate(self) -> Path:
+        """What :meth:`guard` has the server show."""
+        return self.folder / "certificate.pem"
+
+    def guard(self) -> None:
+        """From the next start on, want a login and TLS."""
+        key = self.folder / "key.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.certificate],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        self.options = ("--auth", "--tls-cert-file", str(self.certificate), "--tls-key-file", str(key))
+
     def client(self, **options: Any) -> pymongo.MongoClient[dict[str, Any]]:
         """A client of our own, to write with."""
         return pymongo.MongoClient(

@@ -225,3 +225,15 @@ def test_no_hook_where_none_is_asked_for() -> None:
         assert plan_hooks(policy(), point, vassal, SPEC, 42, Owner(0, 0)) == ()
     (launch,) = plan_hooks(policy(exec_as_emperor=("x",)), HookPoint.AFTER_SPAWN, vassal, SPEC, 42, Owner(7, 8))
     assert (launch.environment["UWSGI_VASSAL_UID"], launch.environment["UWSGI_VASSAL_GID"]) == ("7", "8")
+
+
+@pytest.mark.parametrize(
+    ("command", "executed"),
+    [("hooks/stop", "/srv/hooks/stop"), ("./stop", "/srv/./stop"), ("/bin/stop", "/bin/stop"), ("stop", "stop")],
+)
+def test_a_command_of_the_emperors_side_is_never_looked_up_in_the_vassals_folder(command: str, executed: str) -> None:
+    """It runs as root there, and the folder may be a tenant's."""
+    policy = LaunchPolicy(environment={}, directory="/srv")
+    launch = plan_hook(policy, VassalSpec("one.ini", 1, directory="/home/mallory/vassals"), (command, "one.ini"))
+    assert launch.commands == ((executed, "one.ini"),)
+    assert launch.directory == "/home/mallory/vassals"

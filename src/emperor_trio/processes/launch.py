@@ -6,6 +6,7 @@ Source of argv, environment and order: uWSGI 2.0.31, ``core/emperor.c``.
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -172,11 +173,16 @@ def plan(
 def plan_hook(
     policy: LaunchPolicy, spec: VassalSpec, command: tuple[str, ...], extra: Mapping[str, str] | None = None
 ) -> Launch:
-    """A command of the emperor's side: with the emperor's rights and environment, in the vassal's folder."""
+    """A command of the emperor's side: with the emperor's rights and environment, in the vassal's folder.
+
+    A relative path of its program starts in the emperor's folder: what lies in the vassal's may be a tenant's.
+    """
+    program, *arguments = command
+    program = posixpath.join(policy.directory, program) if "/" in program else program
     environment = {key: value for key, value in policy.environment.items() if key not in EMPEROR_ONLY}
     environment["UWSGI_VASSALS_DIR"] = vassals_dir(policy, spec)
     return Launch(
-        commands=(command,),
+        commands=((program, *arguments),),
         environment=environment | dict(extra or {}),
         directory=spec.directory or policy.directory,
         descriptor_limit=policy.descriptor_limit,

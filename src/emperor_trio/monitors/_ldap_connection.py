@@ -3,6 +3,9 @@
 A connection belongs to one thread at a time, since libldap's are not to be shared. What is asked is the monitor's.
 """
 
+# python-ldap makes its names only when it is loaded.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import errno
@@ -191,13 +194,23 @@ class Beat:
         return True
 
 
-async def connect(target: Target, login: Login, starttls: bool, limiter: trio.CapacityLimiter) -> Connection:
+async def connect(
+    target: Target, login: Login, starttls: bool, limiter: trio.CapacityLimiter, refused: Callable[[], None]
+) -> Connection:
     """Connect and log in. One that is done too late, since we were cancelled or lost patience, is closed again.
 
-    Raises ``ldap.LDAPError``.
+    ``refused`` is called where the login was wrong, in a thread, even too late. Raises ``ldap.LDAPError``.
     """
+
+    def work() -> Connection:
+        try:
+            return _open(target, login, starttls, limiter)
+        except ldap.INVALID_CREDENTIALS:
+            refused()
+            raise
+
     with trio.move_on_after(CONNECT_LIMIT):
-        return await in_thread(lambda: _open(target, login, starttls, limiter), limiter, Connection.close)
+        return await in_thread(work, limiter, Connection.close)
     raise ldap.TIMEOUT({"desc": f"no answer within {CONNECT_LIMIT:g} s"})
 
 

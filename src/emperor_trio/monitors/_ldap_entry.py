@@ -3,6 +3,9 @@
 It judges what anybody may have put into a directory. Which entries there are is :mod:`._ldap_mirror`'s.
 """
 
+# python-ldap makes its names only when it is loaded.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import hashlib

@@ -3,6 +3,9 @@
 Texts of errors never quote the URL: there may be a password in it.
 """
 
+# python-ldap makes its names only when it is loaded.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import re

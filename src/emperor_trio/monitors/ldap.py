@@ -4,6 +4,9 @@ The server tells of changes as they happen (RFC 4533), from where the last conne
 asked again and again. What an entry comes to is :mod:`._ldap_entry`'s, what there is :mod:`._ldap_mirror`'s.
 """
 
+# python-ldap makes its names only when it is loaded.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import os
@@ -120,10 +123,16 @@ class LdapMonitor:
                 self._refusals.hurry()
             login = await self._read_login()
         self._warn_of_clear_text(login)
+        now = trio.current_time()
         try:
-            connection = await connect(self._target, login, self._context.ldap_starttls, self._limiter)
+            connection = await connect(
+                self._target,
+                login,
+                self._context.ldap_starttls,
+                self._limiter,
+                refused=lambda: self._refusals.refuse(login, now),
+            )
         except ldap.INVALID_CREDENTIALS as error:
-            self._refusals.refuse(login, trio.current_time())
             raise MonitorError(
                 f"{explain(self._target, error)} (it refused {login.dn or 'an anonymous login'}); lest the account be "
                 "locked it is tried once more, then every 15 minutes; a new password in its file and SIGWINCH count at "

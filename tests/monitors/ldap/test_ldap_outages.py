@@ -101,7 +101,7 @@ async def test_back_with_other_data(server: Slapd) -> None:
         server.wipe()
         await start(server)
         server.add_root()
-        await trio.sleep(1.2)
+        await trio.sleep(0.5)
         assert watched.names == names, "a base that is not there was taken for an empty one"
         server.add_base("same")
         server.add(f"cn=v1,{base}", vassal("v1", processes="9"))
@@ -170,9 +170,9 @@ async def test_back_empty_is_believed_twice(server: Slapd) -> None:
 
 async def test_frozen_it_shows_as_an_outage_and_goes_on(server: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_ldap_connection, "BEAT_EVERY", 0.1)
-    monkeypatch.setattr(_ldap_connection, "BEAT_LIMIT", 0.5)
-    monkeypatch.setattr(_ldap_connection, "ANSWER_LIMIT", 0.5)
-    monkeypatch.setattr(_ldap_connection, "CONNECT_LIMIT", 0.5)
+    monkeypatch.setattr(_ldap_connection, "BEAT_LIMIT", 0.3)
+    monkeypatch.setattr(_ldap_connection, "ANSWER_LIMIT", 0.3)
+    monkeypatch.setattr(_ldap_connection, "CONNECT_LIMIT", 0.3)
     base = server.add_base()
     names = fill(server, base)
     async with watching_ldap(f"ldap://{server.address}/{base}", frequency=0.1) as watched:
@@ -181,7 +181,7 @@ async def test_frozen_it_shows_as_an_outage_and_goes_on(server: Slapd, monkeypat
         server.send_signal(signal.SIGSTOP)
         await watched.until(lambda: len(watched.failures) >= 2)
         assert watched.vassals == before
-        assert "no answer within 0.5 s" in last_error(watched) or "Timed out" in last_error(watched)
+        assert "no answer within 0.3 s" in last_error(watched) or "Timed out" in last_error(watched)
         server.send_signal(signal.SIGCONT)
         server.modify(f"cn=v1,{base}", {"uWSGIprocesses": "2"})
         await watched.until_newer("v1.ini", before["v1.ini"].version)
@@ -221,7 +221,8 @@ def is_there(watched: Watched, line: str) -> bool:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may cut a network")
-async def test_a_cut_network_shows_and_heals(pushing: Slapd) -> None:
+async def test_a_cut_network_shows_and_heals(pushing: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_ldap_connection, "UNHEARD_LIMIT", 1.5)
     base = pushing.add_base()
     names = fill(pushing, base)
     with proxy(pushing.port) as middle:

@@ -1,5 +1,8 @@
 """The schema that ships with us, as the command prints it, imported into a real slapd in both of its forms."""
 
+# python-ldap makes its names only when it is loaded.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,8 @@
 """The argument: RFC 4516's parts, what is wrong in words, and no password in any of them."""
 
+# python-ldap makes its names only when it is loaded.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from contextlib import suppress

@@ -1,5 +1,8 @@
 """A private slapd of Debian's on free ports of loopback, with uWSGI's schema; as its own user where we are root."""
 
+# python-ldap makes its names only when it is loaded.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import itertools
@@ -84,6 +87,7 @@ class Slapd:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                text=False,
                 **_as_user(),
             )
         until(lambda: answers(self.port), "slapd", self.process)

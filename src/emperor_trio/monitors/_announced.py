@@ -121,7 +121,7 @@ class AnnouncedFiles:
             case Refused(field, value, reason, owner):
                 self._refuse(path, field, value, reason)
                 if kept is not None and kept.spec.owner != owner:
-                    return self._received.drop(path)  # nothing runs as someone to whom it belongs no more
+                    return self._received.drop(path)  # nothing runs as someone to whom its config belongs no more
             case Failed(error):
                 self._refuse(path, "file", repr(path), f"{error}; announce it again when it can be looked at")
         self._received.settle(path)

@@ -111,8 +111,8 @@ class AnnouncedUrls:
             case Unchanged() if kept is not None and not fetch.quiet:
                 observation = self._received.keep(replace(kept, spec=self._renew(kept.spec)))
             case Denied(status) if not fetch.quiet or status in GONE:
-                self._refuse(url, "answer", f"{status}, and only 200 is a config")
                 observation = self._received.drop(url)
+                self._refuse(url, "answer", f"{status}, and only 200 is a config")
             case Forbidden(reason):
                 self._refuse(url, "URL", reason)
             case _:

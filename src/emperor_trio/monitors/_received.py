@@ -12,6 +12,7 @@ import trio
 
 from emperor_trio.model import Observation, Snapshot
 from emperor_trio.monitors._answers import Answers
+from emperor_trio.monitors._complaints import ROUND, Complaints
 from emperor_trio.monitors._rows import Wrong
 from emperor_trio.ports import Emit, Kept, MonitorContext
 
@@ -24,6 +25,7 @@ class Received:
     def __init__(self, context: MonitorContext) -> None:
         self._memory = context.memory
         self._answers = Answers(context.name, context.publish)
+        self._complaints = Complaints(context.name, context.publish)
         self.kept: dict[str, Kept] = {}
         self._version = 0
 
@@ -52,6 +54,7 @@ class Received:
     def keep(self, kept: Kept, *, force: bool = True) -> Observation | None:
         """A vassal was announced: new, changed, or (with ``force``) to be reloaded anyway."""
         self.kept[kept.spec.name] = kept
+        self._complaints.settle(kept.spec.name)
         if self._memory is not None:
             self._memory.keep(kept)
         return self._answers.take(kept.spec, force=force)
@@ -59,6 +62,7 @@ class Received:
     def drop(self, name: str) -> Observation | None:
         """A vassal is to go, if it is there."""
         self.kept.pop(name, None)
+        self._complaints.settle(name)
         if self._memory is not None:
             self._memory.forget(name)
         return self._answers.lacks(name)
@@ -71,7 +75,13 @@ class Received:
 
     def refuse(self, wrong: Wrong) -> None:
         """Say once what is wrong. The vassal that it is about, if there is one, stays as it is."""
-        self._answers.take(wrong)
+        self._complaints.take(wrong, trio.current_time())
+
+    async def count_complaints(self) -> None:
+        """Say now and then how much was wrong beyond what was said. Goes on until it is cancelled."""
+        while True:
+            await trio.sleep(ROUND)
+            self._complaints.tell_rest()
 
     def settle(self, name: str) -> None:
         """Whatever was announced under this name came to nothing: where there is no vassal, nothing is kept."""

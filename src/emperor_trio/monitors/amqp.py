@@ -85,6 +85,7 @@ class AmqpMonitor:
             nursery.start_soon(self._urls.fetch_all)
             nursery.start_soon(self._heed_doorbell, bell)
             nursery.start_soon(self._settle_again, subscription)
+            nursery.start_soon(self._received.count_complaints)
             while True:
                 await self._take(await subscription.receive(), subscription)
 

@@ -123,7 +123,7 @@ class AmqpSource:
     """
 
     patience = PATIENCE
-    outage = 1.0
+    outage = 0.4
 
     def __init__(self, proxy: Proxy, publisher: Publisher) -> None:
         self.proxy = proxy

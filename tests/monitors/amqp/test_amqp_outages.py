@@ -83,8 +83,6 @@ async def test_the_broker_freezes_and_thaws(broker: RabbitMQ, publisher: Publish
         with broker.frozen():
             with trio.fail_after(ANSWER_LIMIT + 3):
                 assert "heartbeat" in await until_failed(watched)
-            with trio.fail_after(8):
-                assert "no answer in time" in await until_failed(watched, 2)
             assert len(watched.observations) == said
         await check_back(watched, publisher, "a.ini", said=said)
 
@@ -162,7 +160,7 @@ async def test_an_exchange_that_may_not_be_used(broker: RabbitMQ) -> None:
 
 async def test_something_that_is_no_broker(pages: Pages) -> None:
     async with watching(pages.port) as watched:
-        await until_failed(watched, 2)
+        await until_failed(watched)
         assert not watched.observations
 
 
@@ -200,9 +198,9 @@ async def test_the_network_is_cut_and_healed(broker: RabbitMQ, publisher: Publis
             assert isinstance(watched.observations[said], Snapshot)
 
 
-async def test_connected_and_closed_a_hundred_times(broker: RabbitMQ) -> None:
+async def test_connected_and_closed_many_times(broker: RabbitMQ) -> None:
     """Nothing of it stays at the broker, either."""
-    for _ in range(100):
+    for _ in range(30):
         async with watching(broker.port) as watched:
             await watched.until_there()
     await trio.sleep(0.2)

@@ -29,6 +29,8 @@ TIMES = frozenset({1082, 1114, 1184})
 
 Value = bytes | None
 Row = tuple[Value, ...]
+_Judged = tuple[Row, Entry]
+"""A row as it was when it was judged: its config is the very bytes that the vassal's spec holds."""
 
 
 class AnswerRefused(Exception):
@@ -41,12 +43,13 @@ class Reader:
     def __init__(self, rules: RowRules) -> None:
         self._rules = rules
         self._types: tuple[int, ...] = ()
-        self._before: dict[Row, Entry] = {}
+        self._before: dict[Row, _Judged] = {}
+        self._types_before = self._types
         self.begin()
 
     def begin(self) -> None:
         """Forget what was taken since the last :meth:`finish`."""
-        self._rows: dict[Row, Entry] = {}
+        self._rows: dict[Row, _Judged] = {}
         self._count = self._bytes = 0
         self._whole = self._answered = False
 
@@ -58,14 +61,15 @@ class Reader:
         if self._whole:
             self.begin()
         self._answered, self._whole = True, last
-        if types != self._types:
-            self._types, self._before = types, {}
+        self._types = types
+        before = self._before if types == self._types_before else {}
         if len(types) not in COLUMNS:
             return
         for row in rows:
             self._count += 1
             key = _shorten(row)
-            self._rows[key] = self._before.get(key) or judge(self._rules, row, types, self._count)
+            judged = before.get(key) or (key, judge(self._rules, row, types, self._count))
+            self._rows[judged[0]] = judged
             self._bytes += sum(len(value) for value in key if value is not None)
         if self._count > MOST_ROWS or self._bytes > MOST_BYTES:
             raise AnswerRefused(
@@ -82,8 +86,8 @@ class Reader:
                 f"the query answers with {len(self._types)} columns, but a vassal has 3 to 6:"
                 " name, config, ts, and uid, gid, socket where needed"
             )
-        self._before = self._rows
-        return self._rows.values()
+        self._before, self._types_before = self._rows, self._types
+        return [entry for _, entry in self._rows.values()]
 
 
 def judge(rules: RowRules, row: Row, types: Sequence[int], number: int) -> Entry:

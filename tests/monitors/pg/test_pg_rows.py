@@ -141,6 +141,11 @@ def test_an_unchanged_row_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(judged) == 13
     read(reader, rows, (TEXT, TEXT, FLOAT8))
     assert len(judged) == 13 + 12, "other types, other meanings"
+    reader.begin()
+    reader.take((TEXT,), [(b"another statement",)], last=True)
+    reader.take((TEXT, TEXT, FLOAT8), rows, last=True)
+    assert len(list(reader.finish())) == 12
+    assert len(judged) == 13 + 12
 
 
 def test_what_an_answer_that_failed_brought_is_forgotten() -> None:

@@ -44,7 +44,7 @@ class Reader:
         self._rules = rules
         self._types: tuple[int, ...] = ()
         self._before: dict[Row, _Judged] = {}
-        self._types_before = self._types
+        self._types_before: tuple[int, ...] = ()
         self.begin()
 
     def begin(self) -> None:

@@ -12,7 +12,7 @@ import trio.testing
 
 from emperor_trio.ports import PipeClosed, Received
 from emperor_trio.processes.poller import BATCH, Poller
-from emperor_trio.processes.process import READ, REST, VassalProcess
+from emperor_trio.processes.process import BURST, READ, REST, VassalProcess
 from tests.processes.support import Ear
 
 
@@ -123,6 +123,24 @@ async def test_a_vassal_that_floods_its_pipe_has_to_rest(
     pair[1].send(b"\1")
     await quiet()
     assert ear.heard.endswith(b"\1")
+    process.close()
+
+
+async def test_a_vassal_that_drips_byte_by_byte_has_to_rest_too(
+    poller: Poller, pair: Pair, mock_clock: trio.testing.MockClock
+) -> None:
+    """To wake for each byte costs more than to read a thousand."""
+    ear = Ear()
+    process = VassalProcess(pair[0], None, poller, ear)
+    for turn in range(1, 4):
+        for _ in range(3 * BURST):
+            pair[1].send(b"x")
+            await quiet()
+        assert len(ear.events) == BURST * turn + turn - 1
+        mock_clock.jump(REST)
+        await quiet()
+        assert len(ear.heard) == 3 * BURST * turn
+        mock_clock.jump(2 * REST)
     process.close()
 
 

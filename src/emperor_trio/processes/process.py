@@ -11,6 +11,8 @@ import struct
 import termios
 from collections.abc import Callable
 
+import trio
+
 from emperor_trio.errors import SpawnError
 from emperor_trio.law.protocol import HEADER, config_chunk
 from emperor_trio.model import MAX_CONFIG
@@ -27,6 +29,9 @@ READ = 1024
 
 LAST_READS = 16
 """How often a dead vassal's pipe is read for its last words."""
+
+BURST = 16
+"""Reads within a rest's time until the next rest: a few words at a start are heard at once, a drip of them is not."""
 
 REST = 0.1
 """Seconds. After an end of file, too: mostly the process is about to end, and its exit says more."""
@@ -93,7 +98,18 @@ def _room_for(size: int) -> int:
 class VassalProcess:
     """Implements :class:`emperor_trio.ports.Process`, from :meth:`began` on until :meth:`ended`."""
 
-    __slots__ = ("_closing", "_config", "_deliver", "_discard", "_pipe", "_poller", "_running", "pid")
+    __slots__ = (
+        "_burst_until",
+        "_closing",
+        "_config",
+        "_deliver",
+        "_discard",
+        "_pipe",
+        "_poller",
+        "_reads",
+        "_running",
+        "pid",
+    )
 
     def __init__(
         self,
@@ -115,6 +131,8 @@ class VassalProcess:
         self._discard = discard
         self._running = False
         self._closing = False
+        self._burst_until = 0.0
+        self._reads = 0
 
     def began(self, pid: int) -> None:
         self.pid = pid
@@ -169,10 +187,18 @@ class VassalProcess:
             self._tell(PipeClosed())
             return
         self._closing = not data
-        if len(data) in (0, READ):
+        if len(data) in (0, READ) or self._drips():
             self._poller.rest(pipe.fileno(), REST)
         if data:
             self._tell(Received(data))
+
+    def _drips(self) -> bool:
+        """Whether this was one read too many for the time being."""
+        now = trio.current_time()
+        if now >= self._burst_until:
+            self._burst_until, self._reads = now + REST, 0
+        self._reads += 1
+        return self._reads >= BURST
 
     def _read(self) -> bytes | None:
         """What is there now: empty at the end of the file, ``None`` where there is nothing yet.

@@ -23,6 +23,7 @@ from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout, Oper
 
 from emperor_trio.errors import MonitorError
 from emperor_trio.masking import masked
+from emperor_trio.model import MAX_CONFIG
 from emperor_trio.monitors._mongo_argument import Target
 from emperor_trio.monitors._mongo_documents import CODEC, FIELDS, Documents, Read, identities_of, key_of, read_all
 from emperor_trio.monitors._rows import RowRules
@@ -59,6 +60,10 @@ LOGIN_REFUSED = {13, 18, 8000}
 
 LOST = {136, 234, 237, 260, 280, 286, 10334, 40585, 40615}
 """Codes with which a change stream ends that can't be taken up again: what happened meanwhile is lost."""
+
+MOST_DOCUMENTS = 100_000
+MOST_BYTES = 256 * 2**20
+"""What passes the filter at most, configs that are too large not counted: more is a mistake, or an attack."""
 
 SAID = 300
 """Characters of an error of the server's, or the driver's, that are told."""
@@ -102,7 +107,7 @@ class Connection:
 
     async def find(self, documents: Documents) -> list[Read]:
         """All documents that pass the filter. Raises :class:`MonitorError`, as everything here."""
-        return await self._ask(lambda: read_all(self._query({}), self._rules, documents.remembered))
+        return await self._ask(lambda: read_all(self._count(self._query({})), self._rules, documents.remembered))
 
     async def find_again(self, keys: Iterable[bytes]) -> list[Read]:
         """Those of the documents with these keys that pass the filter now."""
@@ -148,6 +153,18 @@ class Connection:
         ) as cursor:
             for document in cursor:
                 yield bytes(document.raw)
+
+    def _count(self, documents: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass documents on; raise MonitorError where they are too many."""
+        size = 0
+        for number, document in enumerate(documents, 1):
+            size += min(len(document), MAX_CONFIG)
+            if number > MOST_DOCUMENTS or size > MOST_BYTES:
+                raise MonitorError(
+                    f"{self._target.shown}: over {MOST_DOCUMENTS:,} documents or {MOST_BYTES >> 20} MB pass the filter "
+                    f"in {self._target.database}.{self._target.collection}; narrow it"
+                )
+            yield document
 
     def _open_stream(self) -> str:
         collection = self._collection().with_options(codec_options=CODEC)

@@ -23,6 +23,8 @@ from tests.support.servers.mongodb import MongoServer
 
 CONFIG = "[uwsgi]\nmaster = true\n"
 FREQUENCY = 0.2
+IMPATIENT = "connectTimeoutMS=500&serverSelectionTimeoutMS=500&heartbeatFrequencyMS=500"
+"""Options with which an outage shows sooner than it does by itself."""
 
 _names = (f"emperor{number}.vassals" for number in itertools.count())
 _times = (datetime(2024, 5, 1, tzinfo=UTC) + timedelta(milliseconds=number) for number in itertools.count())
@@ -58,12 +60,14 @@ def make_monitor(
 class Vassals:
     """A collection, empty at first; also a :class:`~emperor_trio.testing.conformance.Source` with documents in it.
 
-    What is written while the server is down is written when it is up again. ``port`` may be a proxy's.
+    What is written while the server is down is written when it is up again. ``port`` may be a proxy's. With ``options``
+    the monitor's argument is a connection string.
     """
 
     server: MongoServer
     namespace: str = field(default_factory=lambda: next(_names))
     filter: str = ""
+    options: str = ""
     port: int = 0
     frequency: float = FREQUENCY
     patience: float = PATIENCE
@@ -89,7 +93,10 @@ class Vassals:
 
     @property
     def argument(self) -> str:
-        return f"127.0.0.1:{self.port or self.server.port},{self.namespace},{self.filter}"
+        address = f"127.0.0.1:{self.port or self.server.port}"
+        if self.options:
+            return f"{address}/{self.namespace}?directConnection=true&{self.options};{self.filter}"
+        return f"{address},{self.namespace},{self.filter}"
 
     def put(self, name: str, **fields: Any) -> None:
         """Add a vassal, or replace it."""

@@ -13,7 +13,7 @@ import trio
 from emperor_trio.model import Destroy
 from emperor_trio.monitors._wait import ANSWER_LIMIT
 from emperor_trio.testing.conformance import Watched, watching
-from tests.monitors.mongodb.support import Vassals, until_failed, watching_argument
+from tests.monitors.mongodb.support import IMPATIENT, Vassals, until_failed, watching_argument
 from tests.support.servers.mongodb import MongoServer
 from tests.support.servers.proxy import Proxy, proxy
 
@@ -98,6 +98,7 @@ async def test_a_server_that_drips(either: Vassals, between: Proxy) -> None:
 
 
 async def test_refused_connections(either: Vassals, between: Proxy) -> None:
+    either.options = IMPATIENT
     either.put("one.ini")
     async with watching(either) as watched:
         await watched.until_there("one.ini")
@@ -116,6 +117,8 @@ async def test_refused_connections(either: Vassals, between: Proxy) -> None:
 
 
 async def test_a_frozen_server_is_an_outage_and_goes_on_when_it_thaws(either: Vassals) -> None:
+    if either.frequency < 60:  # our own limits once are enough
+        either.options = IMPATIENT
     either.put("one.ini")
     async with watching(either) as watched:
         await watched.until_there("one.ini")
@@ -144,6 +147,7 @@ async def test_cancelled_while_the_server_is_frozen(vassals: Vassals) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="iptables needs root")
 async def test_a_cut_network_shows_and_heals(either: Vassals, between: Proxy) -> None:
+    either.options = IMPATIENT
     either.put("one.ini")
     async with watching(either) as watched:
         await watched.until_there("one.ini")
@@ -188,12 +192,12 @@ async def test_login_over_tls(guarded: MongoServer) -> None:
         ("mongodb://reader:wr0ng@{address}/fleet.vassals?authSource=users&tls=true&tlsCAFile={ca}", "refused"),
         ("mongodb://reader:wr0ng@{address}/fleet.vassals?tls=true&tlsCAFile={ca}", "refused"),
         ("mongodb://reader:s3cret%2Fx@{address}/other.vassals?authSource=users&tls=true&tlsCAFile={ca}", "refused"),
-        ("mongodb://reader:s3cret%2Fx@{address}/fleet.vassals?authSource=users&tls=true", "can't be reached"),
+        ("mongodb://reader:s3cret%2Fx@{address}/fleet.vassals?authSource=users&tls=true&{soon}", "can't be reached"),
         ("mongodb2://addr={address},coll=fleet.vassals,db=users,username=reader,password=s3cret/x", "can't be reached"),
     ],
 )
 async def test_refused_logins_and_foreign_certificates(guarded: MongoServer, text: str, says: str) -> None:
-    text = text.format(address=guarded.address, ca=guarded.certificate)
+    text = text.format(address=guarded.address, ca=guarded.certificate, soon=IMPATIENT)
     async with watching_argument(text) as watched:
         assert says in await until_failed(watched)
         assert watched.observations == []

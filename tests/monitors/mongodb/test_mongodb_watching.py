@@ -11,7 +11,7 @@ import trio
 from emperor_trio.events import Event, MonitorNotice, VassalRefused
 from emperor_trio.model import Destroy, Owner, Snapshot, Touch
 from emperor_trio.testing.conformance import watching
-from tests.monitors.mongodb.support import CONFIG, Vassals, document, now, watching_argument
+from tests.monitors.mongodb.support import CONFIG, Vassals, document, now, until_failed, watching_argument
 
 
 @pytest.fixture(params=["pushed", "polled"])
@@ -205,6 +205,21 @@ async def test_lost_history_is_read_anew(vassals: Vassals, monkeypatch: pytest.M
         await watched.until_there("one.ini", "two.ini", "three.ini")
         assert isinstance(watched.observations[-1], Touch)
     assert watched.failures == []
+
+
+@pytest.mark.parametrize("limit", ["MOST_DOCUMENTS", "MOST_BYTES"])
+async def test_too_many_documents_change_nothing(
+    vassals: Vassals, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    vassals.put("one.ini")
+    vassals.put("two.ini", config="x" * 10_000_000)
+    async with watching(vassals) as watched:
+        await watched.until_there("one.ini")
+        monkeypatch.setattr(f"emperor_trio.monitors._mongo_connection.{limit}", 1)
+        watched.bell.ring()
+        assert "narrow it" in await until_failed(watched)
+        vassals.collection.delete_many({"name": "two.ini"})
+        assert watched.names == {"one.ini"}
 
 
 async def test_no_thread_of_trios_common_ones_is_held(vassals: Vassals) -> None:

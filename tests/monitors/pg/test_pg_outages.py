@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -318,3 +319,43 @@ async def test_a_statement_without_end_is_left_in_time(table: Table) -> None:
     async with watching_rows(argument) as watched:
         await until_failed(watched, "said nothing for 0.5 s", more=2)
         assert not watched.observations
+
+
+async def test_an_answer_that_drips_without_end_is_left(
+    table: Table, middle: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(table)
+    table.put("large.ini", "[uwsgi]\n" + "x" * 60_000)
+    monkeypatch.setattr(_pg_link, "WHOLE_LIMIT", 0.5)
+    async with watching_rows(table.argument(port=middle.port)) as watched:
+        await watched.until_there("one.ini", "two.ini", "four.ini", "large.ini")
+        before = dict(watched.vassals)
+        middle.drip = 0.1
+        watched.bell.ring()
+        await until_failed(watched, "not complete after 0.5 s")
+        assert watched.vassals == before
+
+
+async def test_an_older_libpq_gives_its_rows_one_by_one(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pg_link, "_CAN_PART", False)
+    table.sql(f"INSERT INTO {table.name} SELECT 'v' || n || '.ini', 'x', now() FROM generate_series(1, 250) AS n")
+    async with watching_rows(table.argument()) as watched:
+        await watched.until(lambda: len(watched.vassals) == 250)
+
+
+async def test_names_that_can_not_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "nobody knows it")
+
+    limiter = trio.CapacityLimiter(1)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(LinkFailed, match=r"failed to resolve host .db.: .*nobody knows it"):
+        await connect({"host": "db"}, PATIENCE, limiter)
+
+    def dawdle(_: Mapping[str, str]) -> list[dict[str, str]]:
+        time.sleep(0.5)
+        return []
+
+    monkeypatch.setattr(_pg_link, "conninfo_attempts", dawdle)
+    with pytest.raises(LinkFailed, match="could not be resolved within"):
+        await connect({"host": "db"}, 0.1, limiter)

@@ -25,6 +25,7 @@ from emperor_trio.monitors._ldap_ber import (
     SYNC_REQUEST,
     SYNC_STATE,
     Garbled,
+    State,
     decode_info,
     decode_state,
     encode_request,
@@ -265,7 +266,9 @@ class LdapMonitor:
                 if control is None:
                     raise _PushLost("it leaves out which entry is meant")
                 state = decode_state(control.encodedControlValue or b"")
-                held = self._hold(replace(read_mark(dn, attributes), key=state.uuid), attributes)
+                held = None
+                if state.state in (State.ADD, State.MODIFY):
+                    held = self._hold(replace(read_mark(dn, attributes), key=state.uuid), attributes)
                 concerned |= self._mirror.take_entry(state, held)
         return concerned
 

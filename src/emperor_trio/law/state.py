@@ -1,6 +1,6 @@
 """What is known of one vassal: its phase, its process, its deadlines; and the few numbers that rule its life.
 
-Owns the nouns of :mod:`emperor_trio.law.lifecycle`, which owns every move between them.
+Owns the nouns of :mod:`emperor_trio.law.lifecycle` and :mod:`emperor_trio.law.moves`, which own every way between them.
 """
 
 from __future__ import annotations

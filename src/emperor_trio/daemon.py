@@ -106,8 +106,9 @@ def pid_files(settings: Settings) -> Iterator[None]:
     finally:
         for path in written:
             with contextlib.suppress(OSError, ValueError):
-                with open(path, encoding="ascii") as file:
-                    ours = int(file.read()) == os.getpid()
+                # Whoever else may write to its folder may have put a pipe there, to wait for.
+                with open(path, encoding="ascii", opener=_open_at_once) as file:
+                    ours = int(file.read(32)) == os.getpid()
                 if ours:
                     os.unlink(path)
 
@@ -170,6 +171,10 @@ def _write(path: str, text: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(draft)
         raise
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _prctl(option: int, value: int) -> None:

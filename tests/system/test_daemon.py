@@ -364,6 +364,15 @@ def test_a_pid_file_of_somebody_else_stays(emperor: EmperorUnderTest) -> None:
     assert path.read_text() == "1\n"
 
 
+def test_a_pipe_in_the_place_of_its_pid_file_does_not_hold_up_its_end(emperor: EmperorUnderTest) -> None:
+    path = emperor.folder / "pid"
+    emperor.start("--emperor-pidfile", path)
+    path.unlink()
+    os.mkfifo(path)
+    assert emperor.stop() == 0
+    assert path.is_fifo()
+
+
 def test_chdir_is_where_patterns_begin(emperor: EmperorUnderTest) -> None:
     emperor.add("a.ini")
     emperor.start("--chdir", emperor.vassals, monitors=["*.ini"], cwd=Path("/"))

@@ -15,6 +15,7 @@ import trio
 from emperor_trio.errors import UsageError
 from emperor_trio.events import VassalRefused
 from emperor_trio.model import Destroy, Owner, Snapshot, Touch, VassalSpec
+from emperor_trio.monitors._amqp_trio import Delivery, subscribe
 from emperor_trio.ports import Kept
 from emperor_trio.testing.conformance import Watched
 from tests.monitors.amqp.support import EXCHANGE, FakeMemory, Publisher, config_of, eventually, watching
@@ -110,6 +111,18 @@ async def test_a_huge_message_is_not_kept_in_memory(broker: RabbitMQ, publisher:
         await watched.until(lambda: refused(watched))
         assert refused(watched)[0].name == "huge.ini"
         assert "65,535" in refused(watched)[0].text
+
+
+async def test_of_a_huge_message_only_the_beginning_is_kept(broker: RabbitMQ, publisher: Publisher) -> None:
+    """It is pika's own assembler that is bounded, by what pika does not document: a change of that is noticed here."""
+    async with subscribe(pika.ConnectionParameters("127.0.0.1", broker.port), EXCHANGE, 5.0) as subscription:
+        for size in (10_000_000, 65_535, 0):
+            await publisher.publish("a.ini", b"x" * size)
+        deliveries: list[Delivery] = []
+        with trio.fail_after(10):
+            while len(deliveries) < 3:
+                deliveries += await subscription.receive()
+        assert [len(delivery.body) for delivery in deliveries] == [65_536, 65_535, 0]
 
 
 # --- files ---

@@ -284,8 +284,8 @@ def test_a_damaged_file_is_never_emptied_in_silence(path: Path, damage: str) -> 
         assert "it is no database" in text
     else:
         assert "it is damaged (" in text
-        assert f"put a backup in its place; or save what can be read with 'sqlite3 {path} .recover'" in text
-        assert "have every vassal announced again" in text
+        assert "put a backup in its place; or move it away, start with an empty one and have every vassal" in text
+        assert text.endswith(f"'sqlite3 {path} .dump' shows what can be read of it")
 
 
 async def test_a_row_that_nobody_wrote_is_an_error_of_its_monitor(path: Path) -> None:

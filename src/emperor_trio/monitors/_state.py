@@ -285,8 +285,8 @@ def _explain(error: Exception, path: str) -> str:
             return text
         case _:
             return (
-                f"it is damaged ({text}): put a backup in its place; or move it away, start with an empty one and have every"
-                f" vassal announced again; 'sqlite3 {path} .dump' shows what can be read of it"
+                f"it is damaged ({text}): put a backup in its place; or move it away, start with an empty one and have"
+                f" every vassal announced again; 'sqlite3 {path} .dump' shows what can be read of it"
             )
 
 

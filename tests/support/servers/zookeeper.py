@@ -9,8 +9,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from select import select
+from typing import Any
 
 from kazoo.client import KazooClient  # type: ignore[import-untyped]
+from kazoo.handlers.threading import SequentialThreadingHandler  # type: ignore[import-untyped]
 
 from tests.support.servers.common import end, folder, free_port, until
 
@@ -25,6 +28,13 @@ maxClientCnxns=0
 admin.enableServer=false
 4lw.commands.whitelist=*
 """
+
+
+class SteadyHandler(SequentialThreadingHandler):  # type: ignore[misc]
+    """kazoo's threads, but for the descriptor that each of its waits takes and gives back: tests count descriptors."""
+
+    def select(self, *arguments: Any) -> Any:
+        return select(*arguments)
 
 
 class ZooKeeper:
@@ -85,7 +95,9 @@ class ZooKeeper:
 
     def connect(self, login: str = "") -> KazooClient:
         """A client of kazoo's, which the monitor is not. To be stopped and closed."""
-        client = KazooClient(f"127.0.0.1:{self.port}", auth_data=[("digest", login)] if login else None)
+        client = KazooClient(
+            f"127.0.0.1:{self.port}", handler=SteadyHandler(), auth_data=[("digest", login)] if login else None
+        )
         client.start(60)
         return client
 

@@ -68,9 +68,11 @@ clean: ## Remove the virtual environment and what tools left behind
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# A stamp says that this lock and this project's metadata were installed, so that the next run starts at once.
-$(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/python
-$(DEV_STAMP): requirements/dev.txt pyproject.toml | packages $(BIN)/python
+# A stamp says that this lock and this project's metadata were installed, and its native part compiled, so that the next
+# run starts at once.
+NATIVE := hatch_build.py src/emperor_trio/processes/tether.c
+$(RUN_STAMP): requirements/run.txt pyproject.toml $(NATIVE) | $(BIN)/python
+$(DEV_STAMP): requirements/dev.txt pyproject.toml $(NATIVE) | packages $(BIN)/python
 
 $(RUN_STAMP) $(DEV_STAMP):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,7 @@ def vassal(name: str, **options: str | bytes | Sequence[str | bytes]) -> dict[st
     return {"objectClass": ["device", "uWSGIConfig"], "cn": name, "uWSGImodule": "app", **own}
 
 
+@cache
 def schema_text() -> str:
     """uWSGI's schema, as the command prints it."""
     command = Path(sys.executable).parent / "emperor-trio"

@@ -34,6 +34,12 @@ SILENCE = ANSWER_LIMIT - 3
 FAREWELL = 1.0
 """Seconds for the broker to answer our goodbye."""
 
+MOST_OF_A_FRAME = 1_000_000
+"""Bytes of an unfinished frame that are kept. We agree on frames of 131,072 bytes, but pika does not hold to it."""
+
+READ = 16_384
+"""Bytes that are taken at once: what they hold is worked off before anyone else has a turn."""
+
 NOT_FOUND = 404
 
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
@@ -166,6 +172,8 @@ class Subscription:
         self._lose(error)
 
     def _on_message(self, _: Channel, method: Any, __: object, body: bytes) -> None:
+        if len(self._deliveries) > PREFETCH:
+            raise pika.exceptions.StreamLostError("the broker sends more messages than it was asked for")
         self._deliveries.append(Delivery(method.delivery_tag, method.routing_key, body))
         self._stir()
 
@@ -290,12 +298,14 @@ class _Connection(Connection):  # type: ignore[misc]
         data: bytes | bytearray = b""
         while True:
             with trio.move_on_after(SILENCE) as limit:
-                data = await stream.receive_some(65536)
+                data = await stream.receive_some(READ)
             if limit.cancelled_caught:  # pika itself would notice after twice as long, or more
                 raise pika.exceptions.AMQPHeartbeatTimeout(f"nothing came for {SILENCE:g} s")
             if not data:
                 raise pika.exceptions.StreamLostError("the broker closed the connection")
             self._on_data_available(bytes(data))
+            if len(self._frame_buffer) > MOST_OF_A_FRAME:
+                raise pika.exceptions.StreamLostError("the broker sends a frame that is larger than was agreed on")
 
     def _create_channel(self, channel_number: int, on_open_callback: Any) -> Channel:
         channel = super()._create_channel(channel_number, on_open_callback)

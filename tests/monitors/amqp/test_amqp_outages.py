@@ -164,6 +164,32 @@ async def test_something_that_is_no_broker(pages: Pages) -> None:
         assert not watched.observations
 
 
+@pytest.mark.parametrize(
+    "flood", [b"\x01\x00\x00\xff\xff\xff\xff" + b"x" * 100_000, b"garbage\n" * 20_000, b"AMQP\x00\x00\x08\x00"]
+)
+async def test_a_peer_that_means_harm(flood: bytes) -> None:
+    """Whatever it sends, little of it is kept, and the connection ends with an error that says so."""
+    sent = 0
+
+    async def harm(stream: trio.SocketStream) -> None:
+        nonlocal sent
+        try:
+            for _ in range(200):
+                await stream.send_all(flood)
+                sent += len(flood)
+        except trio.BrokenResourceError:
+            pass
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, harm, [listener])
+        async with watching(listener.socket.getsockname()[1]) as watched:
+            await eventually(lambda: watched.failures, "nothing shows")
+            assert not watched.observations
+        nursery.cancel_scope.cancel()
+    assert sent < 20_000_000
+
+
 async def test_a_deleted_queue_is_made_anew(broker: RabbitMQ, publisher: Publisher) -> None:
     async with watching(broker.port) as watched:
         await publisher.publish("a.ini", config_of())

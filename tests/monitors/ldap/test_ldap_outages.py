@@ -1,5 +1,8 @@
 """Servers that are killed, frozen, slow, cut off or back with other data: nothing stops, and the newest state holds."""
 
+# python-ldap makes its names only when it is loaded.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import os
@@ -8,8 +11,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 
+import ldap  # type: ignore[import-untyped]
 import pytest
 import trio
 
@@ -303,3 +308,49 @@ def own(server: Slapd) -> None:
     if os.geteuid() == 0:
         for path in [server.folder / "db", *(server.folder / "db").iterdir()]:
             shutil.chown(path, USER, USER)
+
+
+async def test_cancelled_in_mid_answer_it_leaves_nothing_behind(polled: Slapd) -> None:
+    """A thread waits for that answer; it is woken, and does not wait until its time is over."""
+    base = polled.add_base()
+    with proxy(polled.port) as middle:
+        descriptors = count_descriptors()
+        async with watching_ldap(f"ldap://127.0.0.1:{middle.port}/{base}", frequency=0.02) as watched:
+            await watched.until_there()
+            middle.held = True
+            await trio.sleep(0.2)
+        middle.reset_all()
+        await until_no_more(count_descriptors, descriptors, "descriptors", 10)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x30\x84\x7f\xff\xff\xff", b"\x00" * 64, b""]
+)
+async def test_what_is_no_ldap_server_is_an_outage(answer: bytes) -> None:
+    async def speak(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await stream.receive_some()
+            await stream.send_all(answer)
+            await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, speak, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        async with watching_ldap(f"ldap://127.0.0.1:{port}/dc=x") as watched:
+            await watched.until(lambda: len(watched.failures) >= 2)
+            last_error(watched)
+            assert not watched.observations
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (ldap.LDAPError({"result": 4096, "desc": "Content Sync Refresh Required"}), True),
+        (ldap.UNWILLING_TO_PERFORM({"desc": "consumer state is newer than provider!"}), True),
+        (ldap.SERVER_DOWN({"desc": "Can't contact LDAP server"}), False),
+        (ldap.LDAPError(), False),
+    ],
+)
+def test_when_the_server_can_not_go_on_from_a_cookie(error: Exception, refused: bool) -> None:
+    assert ldap_monitor._is_cookie_refused(error) is refused

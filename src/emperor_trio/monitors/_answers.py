@@ -77,7 +77,7 @@ class Answers:
         return Touch(entry, force)
 
     def take_named(self, name: str, entries: Iterable[Entry]) -> Touch | Destroy | None:
-        """Take in all the entries that have this one name now, as :meth:`take_all` does; without any, it was removed."""
+        """Take in all entries that have this one name now, as :meth:`take_all` does; without any, it was removed."""
         specs, wrong = self._sort(entries)
         if not specs and not wrong:
             return self.lacks(name)

@@ -13,14 +13,14 @@ from tests.support.servers.mongodb import MongoServer, mongodb
 @pytest.fixture(scope="session")
 def pushing() -> Iterator[MongoServer]:
     """A server with change streams."""
-    with mongodb() as server:
+    with mongodb("--sync-on-commit") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def standalone() -> Iterator[MongoServer]:
     """A server without them."""
-    with mongodb("--standalone") as server:
+    with mongodb("--sync-on-commit", "--standalone") as server:
         yield server
 
 

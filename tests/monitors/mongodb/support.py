@@ -61,7 +61,7 @@ class Vassals:
     """A collection, empty at first; also a :class:`~emperor_trio.testing.conformance.Source` with documents in it.
 
     What is written while the server is down is written when it is up again. ``port`` may be a proxy's. With ``options``
-    the monitor's argument is a connection string.
+    the monitor's argument is a connection string. What is ``kept`` is not dropped at the end.
     """
 
     server: MongoServer
@@ -72,6 +72,7 @@ class Vassals:
     frequency: float = FREQUENCY
     patience: float = PATIENCE
     outage: float = 1.0
+    kept: bool = False
     later: list[Callable[[], object]] = field(default_factory=list)
 
     def __enter__(self) -> Vassals:
@@ -83,6 +84,9 @@ class Vassals:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.kept:
+            self.client.close()
+            return
         if self.server.process is None:
             self.server.start()
         self.server.thaw()

@@ -36,7 +36,7 @@ class MongoServer:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "secantus", "--host", "127.0.0.1", "--port", str(self.port),
-                 "--storage-path", self.folder / self.data, "--cache-size", "64M", "--sync-on-commit", *self.options],
+                 "--storage-path", self.folder / self.data, "--cache-size", "64M", *self.options],
                 stdout=log, stderr=log, cwd=self.folder, env={**os.environ, "HOME": str(self.folder)},
             )  # fmt: skip
         until(lambda: answers(self.port), "SecantusDB", self.process)
@@ -81,7 +81,10 @@ class MongoServer:
 
 @contextmanager
 def mongodb(*options: str) -> Iterator[MongoServer]:
-    """A server for as long as the block lasts, with change streams unless ``--standalone`` is among the options."""
+    """A server for as long as the block lasts, with change streams unless ``--standalone`` is among the options.
+
+    Without ``--sync-on-commit`` it forgets what was written last when it is killed.
+    """
     with folder("mongo") as path:
         server = MongoServer(path, options=options)
         server.start()

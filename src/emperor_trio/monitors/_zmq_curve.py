@@ -24,6 +24,9 @@ DOOR = "inproc://zeromq.zap.01"
 VERSION = b"1.0"
 DOMAIN = b"emperor"
 
+SIGNS = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+"""What libzmq tells of connections that speak no CurveZMQ."""
+
 KEY_OPTION = "--emperor-zmq-curve-key"
 CLIENTS_OPTION = "--emperor-zmq-curve-clients"
 
@@ -66,6 +69,17 @@ class Curve:
                 continue
             await trio.to_thread.run_sync(self._refresh, limiter=limiter, abandon_on_cancel=True)
             door.send_multipart(self._answer(question, complain))
+
+    async def watch_handshakes(self, signs: zmq.Socket[bytes], complain: Callable[[Wrong], None]) -> None:
+        """Say that somebody came without keys, until cancelled. libzmq does not tell who it was."""
+        while True:
+            try:
+                signs.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                await trio.lowlevel.wait_readable(signs.FD)
+                continue
+            complain(Wrong("a sender", "keys", "missing", f"{KEY_OPTION} is given, so commands have to be encrypted"))
+            await trio.lowlevel.checkpoint()
 
     def _answer(self, question: list[bytes], complain: Callable[[Wrong], None]) -> list[bytes]:
         _, request, _, address, _, mechanism, *credentials = [*question, *[b""] * 6][: max(len(question), 6)]

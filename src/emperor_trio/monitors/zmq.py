@@ -23,7 +23,7 @@ from emperor_trio.model import Destroy, Observation, Snapshot, Touch, VassalSpec
 from emperor_trio.monitors._complaints import ROUND, Complaints
 from emperor_trio.monitors._rows import RowRules, Wrong, show
 from emperor_trio.monitors._zmq_commands import DestroyCommand, TouchCommand, read_command, read_endpoint
-from emperor_trio.monitors._zmq_curve import read_curve
+from emperor_trio.monitors._zmq_curve import SIGNS, read_curve
 from emperor_trio.monitors._zmq_socket import END_LIMIT, explain_bind, free_path, receive, zmq_library
 from emperor_trio.ports import Emit, Kept, MonitorContext
 
@@ -80,8 +80,10 @@ class ZmqMonitor:
             door = self._curve.open_door(library) if self._curve is not None else None
             pull = self._listen(library)
             async with trio.open_nursery() as nursery:
-                if self._curve is not None and door is not None:
-                    nursery.start_soon(self._curve.keep_door, door, self._complain, self._limiter)
+                if self._curve is not None:
+                    nursery.start_soon(self._curve.watch_handshakes, pull.get_monitor_socket(SIGNS), self._complain)
+                    if door is not None:
+                        nursery.start_soon(self._curve.keep_door, door, self._complain, self._limiter)
                 await self._say_all(emit)
                 nursery.start_soon(self._answer_rings, emit)
                 nursery.start_soon(self._count_complaints)

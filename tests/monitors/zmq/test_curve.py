@@ -71,9 +71,12 @@ async def test_only_whose_certificate_is_there_comes_in(
         try_to_send(pushers(endpoint), b"plain.ini")
         refused = pushers(endpoint, **keys.options(strangers_secret))
         try_to_send(refused, b"stranger.ini")
-        await watched.until(lambda: watched.events)
-        (event,) = watched.events
+        await watched.until(lambda: len(watched.events) == 2)
+        event, other = sorted(watched.events, key=str)
         assert isinstance(event, VassalRefused)
+        assert isinstance(other, VassalRefused)
+        assert (other.name, other.field, other.value) == ("a sender", "keys", "missing")
+        assert other.reason == "--emperor-zmq-curve-key is given, so commands have to be encrypted"
         assert (event.name, event.field) == ("127.0.0.1", "curve key")
         assert event.value == repr(zmq.auth.load_certificate(stranger)[0].decode())
         assert event.reason == f"no certificate in {keys.clients} has it"

@@ -7,6 +7,7 @@ what the stream itself says of them. Where there is none the whole collection is
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from math import inf
 
 import trio
@@ -127,7 +128,8 @@ class _Changes:
                 self._all = True
             else:
                 self._keys.add(key)
-        self._trio.run_sync_soon(self._bell.ring, idempotent=True)
+        with suppress(trio.RunFinishedError):  # a server that hung until now told the driver of it
+            self._trio.run_sync_soon(self._bell.ring, idempotent=True)
 
     def note_all(self) -> None:
         self.note(None)

@@ -334,8 +334,8 @@ async def test_what_is_no_ldap_server_is_an_outage(answer: bytes) -> None:
             await stream.aclose()
 
     async with trio.open_nursery() as nursery:
-        (listener,) = await nursery.start(partial(trio.serve_tcp, speak, 0, host="127.0.0.1"))
-        port = listener.socket.getsockname()[1]
+        listeners: list[trio.SocketListener] = await nursery.start(partial(trio.serve_tcp, speak, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
         async with watching_ldap(f"ldap://127.0.0.1:{port}/dc=x") as watched:
             await watched.until(lambda: len(watched.failures) >= 2)
             last_error(watched)

@@ -97,21 +97,36 @@ def given_to_root_it_stops(emperor: EmperorUnderTest) -> Observation:
     return {"orders": emperor.orders("a.ini"), "starts": len(emperor.reported("start", "a.ini"))}
 
 
-def _link(emperor: EmperorUnderTest, *options: str) -> Observation:
-    """Bob links to a config of Alice's."""
+def _link(emperor: EmperorUnderTest, *options: str, owner: tuple[int, int] = BOB) -> Observation:
+    """Bob, or someone else, links to a config of Alice's."""
     elsewhere = emperor.folder / "elsewhere"
     elsewhere.mkdir()
     give(emperor.add("target", folder=elsewhere), ALICE)
     (emperor.vassals / "link.ini").symlink_to(elsewhere / "target")
-    give(emperor.vassals / "link.ini", BOB, follow=False)
+    give(emperor.vassals / "link.ini", owner, follow=False)
     emperor.start("--emperor-tyrant", *options)
     emperor.wait_vassal("link.ini", ready=1)
     return identity(emperor.reported("start", "link.ini")[0])
 
 
 @scenario()
-def a_link_runs_as_the_owner_of_its_target(emperor: EmperorUnderTest) -> Observation:
-    return _link(emperor)
+def a_link_of_roots_runs_as_the_owner_of_its_target(emperor: EmperorUnderTest) -> Observation:
+    return _link(emperor, owner=(0, 0))
+
+
+@scenario(
+    vassals=Differs(["link.ini", "other.ini"], ["other.ini"], "Tyrant mode, a link of one user to a file of another")
+)
+def a_strangers_link(emperor: EmperorUnderTest) -> Observation:
+    elsewhere = emperor.folder / "elsewhere"
+    elsewhere.mkdir()
+    give(emperor.add("target", folder=elsewhere), ALICE)
+    (emperor.vassals / "link.ini").symlink_to(elsewhere / "target")
+    give(emperor.vassals / "link.ini", BOB, follow=False)
+    give(emperor.add("other.ini"), BOB)
+    emperor.start("--emperor-tyrant")
+    emperor.wait_vassal("other.ini", ready=1)
+    return {"vassals": sorted(vassal["id"] for vassal in emperor.stats()["vassals"])}
 
 
 @scenario()

@@ -12,7 +12,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 
 import ldap  # type: ignore[import-untyped]
 import pytest
@@ -334,7 +333,8 @@ async def test_what_is_no_ldap_server_is_an_outage(answer: bytes) -> None:
             await stream.aclose()
 
     async with trio.open_nursery() as nursery:
-        listeners: list[trio.SocketListener] = await nursery.start(partial(trio.serve_tcp, speak, 0, host="127.0.0.1"))
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, speak, listeners)
         port = listeners[0].socket.getsockname()[1]
         async with watching_ldap(f"ldap://127.0.0.1:{port}/dc=x") as watched:
             await watched.until(lambda: len(watched.failures) >= 2)

@@ -33,6 +33,10 @@ from emperor_trio.masking import masked
             "ldap://h/dc=x??sub?(cn=*)?bindname=cn=me,x-bindpw=s3cret",
             "ldap://h/dc=x??sub?(cn=*)?bindname=cn=me,x-bindpw=***",
         ),
+        ("zoo://me:p/w@h:2181/x", "zoo://me:***@h:2181/x"),
+        ("amqp://me:x12/34@h/v", "amqp://me:***@h/v"),
+        ("ldap://h:389/dc=x??sub?(mail=a@b)", "ldap://h:389/dc=x??sub?(mail=a@b)"),
+        ("mongodb://me:12,34@h/x.y", "mongodb://me:***@h/x.y"),
         ("no route to amqp://me:s3cret@rabbit", "no route to amqp://me:***@rabbit"),
     ],
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_USERINFO = re.compile(r"(://[^/@\s:]*):[^/\s]*@")
+# A password may hold a slash, though it should not. What looks like a port is none, unless it is all there is.
+_USERINFO = re.compile(r"(://[^/@\s:]*):(?:[^/\s]*@|(?!//|\d{1,5}[/?,;])\S*@)")
 _KEYWORD = (
     r"\b(password|passwd|pwd|predigest|sslpassword|bindpw|x-bindpw|secret|token"
     r"|tlsCertificateKeyFilePassword|authMechanismProperties|proxyPassword)\s*=\s*"

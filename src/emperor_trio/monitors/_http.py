@@ -27,6 +27,9 @@ AT_ONCE = 8
 LONGEST_VALIDATOR = 1024
 """Characters of an ETag or a date that are kept; a longer one is no better than none."""
 
+SAID = 300
+"""Characters of an error that are told: it may quote all that a server sent."""
+
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?ai)(\*\.)?(\[[0-9a-f:.]+\]|[\w-]+(\.[\w-]+)*)\.?(:(\d{1,5}))?")
 
@@ -132,7 +135,7 @@ class Fetcher:
                 return await self._follow(read_url(text), validators)
         except trio.TooSlowError:
             return Unheard(f"no complete answer within {self._limit:g} s")
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:  # the latter of a redirect, of which httpx thinks ahead
             return Unheard(_explain(error))
         except ValueError as error:
             return Forbidden(f"it, or where it redirects to, {error}")
@@ -198,11 +201,11 @@ async def _read(response: httpx.Response, *, conditional: bool) -> Answer:
 
 def _write_validators(response: httpx.Response) -> str:
     """They belong to the URL that answered, which another one may have redirected to."""
-    found = {
-        question: response.headers[answer]
+    given = {
+        question: response.headers.get(answer, "")
         for question, answer in (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified"))
-        if 0 < len(response.headers.get(answer, "")) <= LONGEST_VALIDATOR
-    }
+    }  # only ASCII can be quoted as it came
+    found = {name: text for name, text in given.items() if 0 < len(text) <= LONGEST_VALIDATOR and text.isascii()}
     return json.dumps({"at": str(response.url)} | found) if found else ""
 
 
@@ -218,9 +221,9 @@ def _host_of(url: httpx.URL) -> str:
     return url.raw_host.decode("ascii").strip("[]").lower().rstrip(".")
 
 
-def _explain(error: httpx.HTTPError) -> str:
+def _explain(error: httpx.HTTPError | httpx.InvalidURL) -> str:
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
     reason: BaseException | None = error
     while reason is not None and not str(reason):
         reason = reason.__cause__ or reason.__context__
-    return " ".join(masked(f"{kind}: {reason or 'the connection broke'}").split())
+    return " ".join(masked(f"{kind}: {reason or 'the connection broke'}"[:SAID]).split())

@@ -13,7 +13,8 @@ PACKAGES := gcc libc6-dev python3-dev strace util-linux iptables openssl \
 	postgresql rabbitmq-server zookeeper slapd ldap-utils libldap2-dev libsasl2-dev
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-PYTEST_ARGS ?=
+# Three workers for two processors: tests of outages wait most of the time.
+PYTEST_ARGS ?= --numprocesses 3 --dist loadscope
 BENCH_ARGS ?=
 
 LOCK := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes \

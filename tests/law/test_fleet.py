@@ -227,7 +227,9 @@ class Nasty:
 
 
 @pytest.mark.parametrize(
-    "junk", [None, object(), 7, SimpleNamespace(name=7), SimpleNamespace(name=["a"]), Nasty()], ids=repr
+    "junk",
+    [None, object(), 7, SimpleNamespace(name=7), SimpleNamespace(name=["a"]), Nasty()],
+    ids=lambda junk: type(junk).__name__,
 )
 def test_junk_without_a_name_is_refused_and_said_once(junk: Any) -> None:
     empire = Empire()

@@ -13,7 +13,7 @@ import pytest
 from emperor_trio.events import MonitorNotice, VassalRefused
 from emperor_trio.monitors._filesystems import is_local
 from emperor_trio.testing.conformance import Watched
-from tests.monitors.support import watching_files, write
+from tests.monitors.support import open_way, watching_files, write
 
 
 @pytest.fixture
@@ -130,9 +130,7 @@ async def test_a_folder_that_can_not_be_read_for_a_while(folder: Path, monkeypat
 async def test_a_folder_that_may_be_passed_but_not_listed_is_scanned(tmp_path: Path) -> None:
     path = tmp_path / "closed" / "app.ini"
     write(path)
-    for parent in [path.parent, *path.parents]:
-        if parent.name.startswith(("pytest-", "test_")):
-            parent.chmod(0o755)
+    open_way(path)
     path.parent.chmod(0o711)
     os.seteuid(65534)
     try:

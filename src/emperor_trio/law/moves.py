@@ -21,11 +21,11 @@ class Moves:
     __slots__ = ("desired", "effects", "now", "rules", "state", "vassal")
 
     def __init__(self, vassal: VassalId, state: State, now: float, desired: Desired, rules: LifecycleRules) -> None:
-        self.vassal = vassal
-        self.state = state
-        self.now = now
-        self.desired = desired
-        self.rules = rules
+        self.vassal: VassalId = vassal
+        self.state: State = state
+        self.now: float = now
+        self.desired: Desired = desired
+        self.rules: LifecycleRules = rules
         self.effects: list[do.Effect] = []
 
     # --- towards a process ---

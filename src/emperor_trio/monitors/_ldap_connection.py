@@ -324,7 +324,7 @@ def tell(error: Exception, what: str) -> Any:
 
 def describe(error: Exception) -> str:
     """What went wrong, in libldap's and the server's words, on one line."""
-    words = [str(tell(error, "desc") or error or type(error).__name__)]
+    words = [str(tell(error, "desc") or "") or str(error) or type(error).__name__]
     info = tell(error, "info")
     if tell(error, "errno") == errno.ENOTCONN:  # libldap's own, of a question about the socket that failed
         info = "refused, or out of reach"

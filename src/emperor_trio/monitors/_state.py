@@ -60,7 +60,7 @@ class StateFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = os.path.abspath(path)
+        self.path: str = os.path.abspath(path)
         self._connection: sqlite3.Connection | None = None
         self._pending: dict[_Key, Kept | None] = {}
         self._drawers: dict[str, _Drawer] = {}

@@ -7,6 +7,7 @@ what the stream itself says of them. Where there is none the whole collection is
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
@@ -31,7 +32,7 @@ REOPEN = 1.0
 class MongoMonitor:
     """``mongodb://host:port,db.collection,{filter}``, or a connection string ``…/db.collection?options;{filter}``."""
 
-    parse = staticmethod(parse_argument)
+    parse: Callable[[str], Target] = staticmethod(parse_argument)
 
     def __init__(self, context: MonitorContext) -> None:
         self._context = context
@@ -108,7 +109,7 @@ class MongoMonitor:
 class Mongo2Monitor(MongoMonitor):
     """``mongodb2://key=value,…``, as uWSGI has it."""
 
-    parse = staticmethod(parse_keys)
+    parse: Callable[[str], Target] = staticmethod(parse_keys)
 
 
 class _Changes:

@@ -1,4 +1,4 @@
-"""The specification's own snippets, as they stand but for the addresses, and ``type``, which pika calls otherwise now."""
+"""The specification's own snippets, as they stand but for addresses, and ``type``, which pika calls otherwise now."""
 
 from __future__ import annotations
 

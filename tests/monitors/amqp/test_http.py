@@ -92,7 +92,7 @@ async def test_any_other_answer_is_none(pages: Pages, status: int) -> None:
         (says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"), "compressed"),
         (says(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"), "protocol error"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 async def test_what_is_no_answer(pages: Pages, answer: Misbehave, reason: str) -> None:
     pages.at["/a.ini"] = answer

@@ -16,10 +16,13 @@ from pathlib import Path
 
 START_LIMIT = 60.0
 
+_FIRST = 20_000 + 2_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+"""Workers that run tests side by side look for free ports in ranges of their own."""
+
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on, out of the range from which the system gives ports to clients."""
-    for port in range(20_000 + os.getpid() % 5000, 32_000):
+    for port in range(_FIRST, _FIRST + 2_000):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if port not in _given:

@@ -235,8 +235,11 @@ def test_two_emperors_need_two_files(path: Path, opened: StateFile) -> None:
 
 def test_what_is_no_state_file_is_left_alone(path: Path) -> None:
     path.write_text("[uwsgi]\nsocket = :3031\n" * 500)
-    path.chmod(0o600)
+    path.chmod(0o644)
+    before = path.read_bytes()
     assert "it is no database: name another file" in refused(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644, "it may be the system's list of users"
+    assert path.read_bytes() == before
     path.unlink()
 
     with closing(sqlite3.connect(path)) as database:

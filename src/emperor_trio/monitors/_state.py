@@ -81,7 +81,7 @@ class StateFile:
             _prepare(self.path)
             connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
             try:
-                _set_up(connection)
+                _set_up(connection, self.path)
             except BaseException:
                 connection.close()
                 raise
@@ -241,11 +241,9 @@ def _prepare(path: str) -> None:
         raise _Unfit(f"it belongs to user {found.st_uid}, but the emperor runs as user {user}: chown {user} {path}")
     if found.st_mode & 0o022:
         raise _Unfit(f"others can write to it: look at what is in it, then chmod 600 {path}")
-    if found.st_mode & 0o077:
-        os.chmod(path, 0o600)
 
 
-def _set_up(database: sqlite3.Connection) -> None:
+def _set_up(database: sqlite3.Connection, path: str) -> None:
     """Lock the file, judge what it is, and make the table where it is new."""
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     (application,) = database.execute("PRAGMA application_id").fetchone()
@@ -257,6 +255,7 @@ def _set_up(database: sqlite3.Connection) -> None:
         raise _Unfit(
             f"a newer emperor-trio wrote it (schema {schema}, this one knows {SCHEMA}): upgrade, or name another file"
         )
+    os.chmod(path, 0o600)  # not before it is known to be ours: the option may name anything by mistake
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     database.execute("BEGIN EXCLUSIVE")  # from now on it is ours alone, until it is closed

@@ -150,3 +150,14 @@ def test_values_are_shown_on_one_short_line() -> None:
     assert show("a\nb") == "'a\\nb'"
     assert len(show("x" * 10_000)) < 100
     assert show(Hostile()) == "a Hostile"
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**5000)], ids=["long", "longer"])
+def test_a_number_beyond_all_floats_is_no_time(number: int) -> None:
+    assert isinstance(read_row(RowRules(), **GOOD | {"version": number}), Wrong)
+
+
+def test_of_an_endless_name_only_the_beginning_is_kept() -> None:
+    wrong = read_row(RowRules(), **GOOD | {"name": "a" * 1_000_000})
+    assert isinstance(wrong, Wrong)
+    assert wrong.name == "a" * 300 + "…"

@@ -14,6 +14,9 @@ import trio
 
 from emperor_trio.errors import EmperorError
 
+SAID = 2000
+"""Characters of an error that are told: it may quote what a server sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delays:
@@ -64,5 +67,5 @@ def explain(error: BaseException) -> str:
     """One line for people: our own errors speak for themselves, others bring their type along."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(dict.fromkeys(explain(inner) for inner in error.exceptions))
-    text = " ".join(str(error).split())
+    text = " ".join(str(error)[:SAID].split())
     return text if isinstance(error, EmperorError) else f"{type(error).__name__}: {text}".removesuffix(": ")

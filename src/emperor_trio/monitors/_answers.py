@@ -12,7 +12,7 @@ from math import inf
 from emperor_trio.events import Event, VassalRefused
 from emperor_trio.model import Destroy, Snapshot, Touch, VassalSpec
 from emperor_trio.monitors._belief import SecondLook
-from emperor_trio.monitors._rows import Wrong
+from emperor_trio.monitors._rows import Wrong, cut_name
 
 REPEAT = 60.0
 """Seconds after which a complete answer is said again though nothing changed, should something have been lost."""
@@ -118,4 +118,4 @@ class Answers:
         if self._said.get(entry.name) == entry:
             return
         self._said[entry.name] = entry
-        self._publish(VassalRefused(self._monitor, entry.name, entry.field, entry.value, entry.reason))
+        self._publish(VassalRefused(self._monitor, cut_name(entry.name), entry.field, entry.value, entry.reason))

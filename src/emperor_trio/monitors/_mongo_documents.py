@@ -18,7 +18,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 
 from emperor_trio.monitors._answers import Entry
-from emperor_trio.monitors._rows import RowRules, Wrong, read_row, show
+from emperor_trio.monitors._rows import RowRules, Wrong, cut_name, read_row, show
 
 FIELDS = ("name", "config", "ts", "uid", "gid", "socket")
 
@@ -115,7 +115,9 @@ def read_document(document: Mapping[str, Any], rules: RowRules) -> Entry:
     label = f"_id {show(document.get('_id'))}"
     if isinstance(ts, bson.Timestamp):
         named = name if isinstance(name, str) and name else label
-        return Wrong(named, "ts", show(ts), "is a Timestamp, which MongoDB keeps for itself; a Date is wanted")
+        return Wrong(
+            cut_name(named), "ts", show(ts), "is a Timestamp, which MongoDB keeps for itself; a Date is wanted"
+        )
     return read_row(rules, version=ts, label=label, **values)
 
 

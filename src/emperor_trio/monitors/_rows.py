@@ -23,6 +23,9 @@ NOBODY = 2**32 - 1
 SHOWN = 80
 """Characters of a wrong value that are shown."""
 
+SHOWN_NAME = 300
+"""Characters of a wrong entry's name that are kept and shown; names of vassals are shorter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
@@ -45,7 +48,7 @@ class BadField(Exception):
         self.field, self.value, self.reason = field, value, reason
 
     def of(self, name: str) -> Wrong:
-        return Wrong(name, self.field, show(self.value), self.reason)
+        return Wrong(cut_name(name), self.field, show(self.value), self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +235,11 @@ def show(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
+def cut_name(name: str) -> str:
+    """A name as it is told, which nobody may have limited where it came from."""
+    return name if len(name) <= SHOWN_NAME else f"{name[:SHOWN_NAME]}…"
+
+
 def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, str | bytes | bytearray | memoryview) and not _has_text(value))
 
@@ -242,7 +250,7 @@ def _has_text(value: str | bytes | bytearray | memoryview) -> bool:
 
 
 def _is_finite(value: int | float | Decimal) -> bool:
-    return value.is_finite() if isinstance(value, Decimal) else isfinite(value)
+    return isinstance(value, int) or (value.is_finite() if isinstance(value, Decimal) else isfinite(value))
 
 
 def _decimal(text: str) -> Decimal | None:

@@ -18,7 +18,7 @@ from emperor_trio.errors import MonitorError
 from emperor_trio.events import MonitorNotice, NameSkipped
 from emperor_trio.model import config_option
 from emperor_trio.monitors._answers import REPEAT, Answers, Entry
-from emperor_trio.monitors._rows import RowRules, Wrong
+from emperor_trio.monitors._rows import RowRules, Wrong, cut_name
 from emperor_trio.monitors._wait import Alarm, alarm
 from emperor_trio.monitors._zoo_address import parse_address
 from emperor_trio.monitors._zoo_nodes import Stamp, read_node
@@ -163,7 +163,7 @@ class ZooMonitor:
             if config_option(name, self._context.extra_extensions) is None or "/" in name:
                 others.add(name)
                 reason = "its ending is no config's, it has 255 bytes or more, or it is no child's at all"
-                self._context.publish(NameSkipped(self._context.name, name, reason))
+                self._context.publish(NameSkipped(self._context.name, cut_name(name), reason))
         self._skipped = others
         return every - others
 

@@ -20,7 +20,7 @@ from emperor_trio.processes import SystemSpawner
 from emperor_trio.settings import Settings
 from emperor_trio.testing import ScriptedMonitor
 from tests.support.vassal import Report, is_alive, vassal_config
-from tests.system.empire import PATIENCE, EmperorUnderTest, ask, free_port
+from tests.system.empire import PATIENCE, EmperorUnderTest, ask, free_port, wait_until
 
 OWNER = (12_001, 13_001)
 
@@ -224,7 +224,7 @@ def test_a_change_of_uid_keeps_the_parent_death_signal(emperor: EmperorUnderTest
     assert [(start["uid"], start["pdeathsig"]) for start in emperor.reported("start")] == [(OWNER[0], signal.SIGKILL)]
     emperor.send_signal(signal.SIGKILL)
     emperor.exit_code()
-    emperor.wait(lambda: not is_alive(pid), "it outlives its emperor")
+    wait_until(lambda: not is_alive(pid), lambda: "it outlives its emperor")
 
 
 def test_no_thread_but_the_main_one_starts_vassals(emperor: EmperorUnderTest) -> None:

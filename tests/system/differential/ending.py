@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from tests.system.differential.scenario import Differs, Observation, scenario
-from tests.system.empire import EmperorUnderTest, connect
+from tests.system.empire import EmperorUnderTest, connect, wait_until
 
 
 def _end(emperor: EmperorUnderTest, number: int, *options: str, ignore_stop: bool = False) -> Observation:
@@ -80,7 +80,7 @@ def a_killed_emperor_takes_its_vassals_along(emperor: EmperorUnderTest) -> Obser
     emperor.start()
     emperor.wait_running("a.ini", "b.ini")
     emperor.send_signal(signal.SIGKILL)
-    emperor.wait(lambda: not emperor.processes(), "somebody lives on")
+    wait_until(lambda: not emperor.processes(), lambda: f"somebody lives on\n{emperor.describe()}")
     return {"left": emperor.processes()}
 
 

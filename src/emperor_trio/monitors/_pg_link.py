@@ -6,6 +6,11 @@ means, is the monitor's. One task may use a connection at a time.
 
 from __future__ import annotations
 
+import fcntl
+import os
+import socket
+import struct
+import termios
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +27,15 @@ WHOLE_LIMIT = 60.0
 
 PART = 100
 """Rows that libpq collects before it hands them on."""
+
+MOST_UNREAD = 256 * 2**20
+"""Bytes that may come, by and large, without a row being complete: libpq itself would take gigabytes."""
+
+_RECEIVED = struct.Struct("128xQ")
+"""``tcpi_bytes_received`` in the kernel's ``tcp_info``, since Linux 4.1."""
+
+SAID = 1000
+"""Characters of an error that are told."""
 
 _CAN_PART = pq.version() >= 170_000
 
@@ -54,6 +68,7 @@ class Link:
 
     def __init__(self, pgconn: pq.abc.PGconn) -> None:
         self._pgconn = pgconn
+        self._heard = False
         pgconn.nonblocking = 1
 
     def close(self) -> None:
@@ -98,7 +113,7 @@ class Link:
 
     def heard(self) -> bool:
         """Whether notifications came; they are forgotten, so that many are one."""
-        heard = False
+        heard, self._heard = self._heard, False
         while self._pgconn.notifies() is not None:
             heard = True
         return heard
@@ -107,9 +122,14 @@ class Link:
         """Every part until there are no more. An error counts after all that came before it was read off."""
         refused = ""
         while True:
+            received = first = _count_received(self._pgconn.socket, 0)
             while self._pgconn.is_busy():
                 await trio.lowlevel.wait_readable(self._pgconn.socket)
+                received = _count_received(self._pgconn.socket, received)
+                if received - first > MOST_UNREAD:
+                    raise LinkFailed(f"the server sends a row of more than {MOST_UNREAD >> 20} MB, or no answer at all")
                 self._pgconn.consume_input()
+                self._heard = self.heard()  # lest they pile up; the answer may be older than they are
                 progress.deadline = trio.current_time() + ANSWER_LIMIT
             result = self._pgconn.get_result()
             if result is None:
@@ -128,6 +148,16 @@ class Link:
             raise LinkFailed(refused or "the server closed the connection")
         if refused:
             raise Refused(refused)
+
+
+def _count_received(descriptor: int, before: int) -> int:
+    """Bytes that came over a connection: exactly, over TCP; else those before and what the system holds now, or more
+    of which libpq takes at once."""
+    with socket.socket(fileno=os.dup(descriptor)) as ours:
+        if ours.family == socket.AF_UNIX:
+            return before + int(struct.unpack("i", fcntl.ioctl(ours, termios.FIONREAD, bytes(4)))[0])
+        told = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED.size)
+    return int(_RECEIVED.unpack(told)[0]) if len(told) == _RECEIVED.size else 0
 
 
 def _read_part(result: pq.abc.PGresult) -> Part:
@@ -202,4 +232,4 @@ def _explain_error(result: pq.abc.PGresult) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(text[:SAID].split())

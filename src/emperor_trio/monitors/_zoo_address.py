@@ -57,12 +57,12 @@ def parse_address(argument: str, monitor: str) -> ZooAddress:
 def _read_host(text: str) -> tuple[str, int]:
     match = _HOST.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no server" if text else "a server is missing")
+        raise ValueError("a server is none" if text else "a server is missing")
     port = match["port"]
     if port is None:
         return match["six"] or match["name"], DEFAULT_PORT
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65_536):
-        raise ValueError(f"{port!r} is no port")
+        raise ValueError("a port is no number from 1 to 65535")  # it may be a password with a slash
     return match["six"] or match["name"], int(port)
 
 
@@ -74,7 +74,7 @@ def _read_path(text: str) -> str:
         if part in ("", ".", ".."):
             raise ValueError(f"ZooKeeper has no paths with {part!r} between slashes")
     if _NEVER_IN_PATHS.search(path):
-        raise ValueError(f"ZooKeeper has no paths with a character that is in {path!r}")
+        raise ValueError("ZooKeeper has no paths with a character that is in this one")
     return path or "/"
 
 

@@ -49,14 +49,14 @@ def test_arguments(argument: str, hosts: list[tuple[str, int]], path: str, login
         ("/emperor", "a server is missing"),
         ("a,/x", "a server is missing"),
         ("a", "path whose children are the vassals is missing"),
-        ("a:b/x", "'b' is no port"),
-        ("a:0/x", "'0' is no port"),
-        ("a:65536/x", "'65536' is no port"),
-        ("a:/x", "'' is no port"),
-        ("a:٣/x", "is no port"),
-        ("::1/x", "is no server"),
-        ("[::1/x", "is no server"),
-        ("a b/x", "is no server"),
+        ("a:b/x", "a port is no number"),
+        ("a:0/x", "a port is no number"),
+        ("a:65536/x", "a port is no number"),
+        ("a:/x", "a port is no number"),
+        ("a:٣/x", "a port is no number"),
+        ("::1/x", "a server is none"),
+        ("[::1/x", "a server is none"),
+        ("a b/x", "a server is none"),
         ("a//x", "no paths with ''"),
         ("a/x/../y", "no paths with '..'"),
         ("a/./y", "no paths with '.'"),
@@ -213,3 +213,10 @@ def test_any_argument_is_an_address_or_a_usage_error(argument: str) -> None:
         return
     assert address.hosts
     assert address.path.startswith("/")
+
+
+@pytest.mark.parametrize("argument", ["me:s3cret/x@h/path", "me:s3cret,x/@h/path", "me:1/s3\1cret@h/path"])
+def test_a_password_that_is_taken_for_something_else_is_not_quoted(argument: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_address(argument, "zoo://me:***@h/path")
+    assert "s3" not in str(caught.value)

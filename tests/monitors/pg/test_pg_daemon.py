@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +12,11 @@ import pytest
 
 from emperor_trio.cli.pg_trigger import trigger_sql
 from tests.monitors.pg.support import Table
+from tests.support.application import Application
 from tests.support.vassal import vassal_config
-from tests.system.empire import EmperorUnderTest, Kind, ask, free_port, wait_until
+from tests.system.empire import EmperorUnderTest, Kind, ask, free_port
 
 SECRET = "s3cret; word"
-
-APPLICATION = """\
-import uwsgi
-
-def application(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [uwsgi.opt["answer"]]
-"""
 
 
 @pytest.fixture
@@ -50,40 +42,24 @@ def test_a_real_application_is_served_as_each_of_its_configs_says(
     emperor: EmperorUnderTest, table: Table, login: str
 ) -> None:
     """Nothing is polled: it is the trigger that tells. uWSGI's own emperor serves the third config after the fifth."""
-    port = free_port()
-    application = emperor.folder / "application.py"
-    application.write_text(APPLICATION)
+    application = Application(emperor)
     table.sql(trigger_sql(table.name))
 
     def put(answer: str) -> None:
-        table.put(
-            "app.ini",
-            f"[uwsgi]\nmaster = true\nhttp-socket = 127.0.0.1:{port}\n"
-            f"wsgi-file = {application}\nanswer = {answer}\nneed-app = true\n",
-        )
-
-    def answer() -> str:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return ""
-
-    def answers(expected: str) -> None:
-        wait_until(lambda: answer() == expected, lambda: f"not {expected} but {answer()}: {emperor.describe()}")
+        table.put("app.ini", application.config(answer))
 
     put("first")
     emperor.start(monitors=[f"pg://{login} listen=vassals;{table.query()}"], frequency=600)
-    answers("first")
+    application.wait_for("first")
     pid = emperor.wait_vassal("app.ini", ready=1)["pid"]
     for number in range(1, 6):
         put(f"number-{number}")
-        answers(f"number-{number}")
+        application.wait_for(f"number-{number}")
     vassal = emperor.wait_vassal("app.ini", respawns=5)
     assert vassal["pid"] == pid, "reloaded, not replaced"
     for number in range(1, 6):
         put(f"burst-{number}")
-    answers("burst-5")
+    application.wait_for("burst-5")
 
     shown = [emperor.log(), json.dumps(emperor.stats())]
     shown += [Path(f"/proc/{process}/cmdline").read_text() for process in emperor.processes()]
@@ -92,7 +68,7 @@ def test_a_real_application_is_served_as_each_of_its_configs_says(
 
     table.remove("app.ini")
     emperor.wait_gone("app.ini")
-    assert answer() == ""
+    assert application.get() == ""
     assert emperor.stop() == 0
 
 

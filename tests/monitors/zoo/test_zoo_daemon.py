@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,20 +12,13 @@ import pytest
 from kazoo.security import CREATOR_ALL_ACL  # type: ignore[import-untyped]
 
 from tests.monitors.zoo.support import Znodes
+from tests.support.application import Application
 from tests.support.vassal import vassal_config
-from tests.system.empire import EmperorUnderTest, Kind, ask, free_port, wait_until
+from tests.system.empire import EmperorUnderTest, Kind, ask
 
 LOGIN = "me:se-cret"
 
 ALICE, BOB = 20_001, 20_002
-
-APPLICATION = """\
-import uwsgi
-
-def application(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [uwsgi.opt["answer"]]
-"""
 
 
 @pytest.fixture
@@ -38,37 +30,22 @@ def emperor() -> Iterator[EmperorUnderTest]:
 def test_a_real_application_is_served_changed_and_removed_through_znodes(
     emperor: EmperorUnderTest, znodes: Znodes
 ) -> None:
-    port = free_port()
-    application = emperor.folder / "application.py"
-    application.write_text(APPLICATION)
+    application = Application(emperor)
     mine = znodes.server.connect(LOGIN)
     path = f"{znodes.path}/mine"
     mine.create(path, acl=CREATOR_ALL_ACL)
 
     def config(answer: str, *, enveloped: bool = False) -> bytes:
-        text = (
-            f"[uwsgi]\nmaster = true\nhttp-socket = 127.0.0.1:{port}\n"
-            f"wsgi-file = {application}\nanswer = {answer}\nneed-app = true\n"
-        )
+        text = application.config(answer)
         return json.dumps({"config": text, "uid": 1, "gid": 1}).encode() if enveloped else text.encode()
-
-    def answers(expected: str) -> None:
-        def holds() -> bool:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                    return bool(answer.read().decode() == expected)
-            except OSError:
-                return False
-
-        wait_until(holds, lambda: f"never {expected}: {emperor.describe()}")
 
     mine.create(f"{path}/app.ini", config("first"), acl=CREATOR_ALL_ACL)
     emperor.start(monitors=[f"zoo://{LOGIN}@127.0.0.1:{znodes.server.port}{path}"])
-    answers("first")
+    application.wait_for("first")
     pid = emperor.wait_vassal("app.ini", ready=1)["pid"]
     for number in range(2):
         mine.set(f"{path}/app.ini", config(f"number-{number}", enveloped=number == 1))
-        answers(f"number-{number}")
+        application.wait_for(f"number-{number}")
     assert emperor.wait_vassal("app.ini", respawns=2)["pid"] == pid, "reloaded, not replaced"
     mine.delete(f"{path}/app.ini")
     emperor.wait_gone("app.ini")

@@ -130,10 +130,17 @@ def read_address(name: str, argument: str, *, tls: bool) -> Address:
     Raises :class:`~emperor_trio.errors.UsageError`, which names ``--emperor {name}`` and never the argument.
     """
     try:
-        return _read_address(urlsplit(f"//{argument}"), tls=tls)
+        return _read_address(_split(argument), tls=tls)
     except ValueError as error:
         shape = f"amqp{'s' * tls}://[user:password@]host[:port][/vhost]"
         raise UsageError(f"--emperor {name}: {error}; it is {shape}, with / ? # @ : written as %2F … in it") from None
+
+
+def _split(argument: str) -> SplitResult:
+    try:
+        return urlsplit(f"//{argument}")
+    except ValueError:  # which quotes what stands between brackets, a piece of a password maybe
+        raise ValueError("there are brackets in it that hold no IPv6 address") from None
 
 
 def _read_address(parts: SplitResult, *, tls: bool) -> Address:

@@ -178,3 +178,10 @@ def test_any_address_is_one_or_says_what_is_wrong(argument: str, tls: bool) -> N
         return
     assert address.host
     assert 0 < address.port < 65_536
+
+
+@pytest.mark.parametrize("argument", ["me:[s3cret]@h/v", "me:a][s3cret@h/v", "me:s3cret/[@h/v"])
+def test_a_password_with_brackets_is_not_quoted(argument: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_address("amqp://me:***@h/v", argument, tls=False)
+    assert "s3cret" not in str(caught.value)

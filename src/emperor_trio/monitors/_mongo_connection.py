@@ -254,7 +254,7 @@ def _changed_key(change: Change) -> bytes | None:
 
 def explain_error(error: Exception, shown: str) -> str:
     """One line without passwords: which server, what happened, and what to do about it."""
-    said = masked(_DRIVERS_TAIL.sub("", " ".join(str(error).split()))).removeprefix(f"{shown}: ")[:SAID]
+    said = masked(_DRIVERS_TAIL.sub("", " ".join(str(error)[: 10 * SAID].split()))).removeprefix(f"{shown}: ")[:SAID]
     match error:
         case OperationFailure() if error.code in LOGIN_REFUSED:
             return (

@@ -29,7 +29,7 @@ from emperor_trio.monitors import StateFile, find_monitor
 from emperor_trio.outlets.log import LogOutlet
 from emperor_trio.outlets.stats import StatsOutlet
 from emperor_trio.ports import Doorbell, Monitor, MonitorContext
-from emperor_trio.processes import LaunchPolicy, SystemSpawner, raise_descriptor_limit
+from emperor_trio.processes import LaunchPolicy, SystemSpawner, choose_programs, raise_descriptor_limit
 from emperor_trio.settings import Settings
 
 RELOAD_PAUSE = 0.5
@@ -182,6 +182,8 @@ def main(settings: Settings) -> int:
     emperor = make_emperor(
         settings, reap="sigchld", mercy=settings.reload_mercy, descriptor_limit=previous_limit, state=state
     )
+    policy = make_launch_policy(settings)
+    programs = choose_programs(policy)
     with daemon.pid_files(settings):
         if settings.emperor_stats is not None:
             stats = StatsOutlet(
@@ -196,8 +198,11 @@ def main(settings: Settings) -> int:
         with emperor.subscribe() as log:
             level = events.Level[settings.log_level.upper()]
             emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)
-            _announce(emperor, settings)  # reads the package's metadata, which may be closed to the user we become
+            _announce(
+                emperor, settings, programs
+            )  # reads the package's metadata, which may be closed to the user we become
             daemon.drop_privileges(settings)
+            choose_programs(policy)  # again: what root may execute may be out of the reach of the user we have become
             if state is not None:
                 state.open()  # as the user we have become, to whom it belongs
             gc.freeze()  # what was imported stays: the collector need not walk it again and again
@@ -205,8 +210,9 @@ def main(settings: Settings) -> int:
     return EXIT_FAILED if emperor.left_behind else EXIT_STOPPED
 
 
-def _announce(emperor: Emperor, settings: Settings) -> None:
+def _announce(emperor: Emperor, settings: Settings, programs: tuple[str, ...]) -> None:
     emperor.publish(events.EmperorStarted(os.getpid(), version("emperor-trio"), tuple(map(masked, settings.emperor))))
+    emperor.publish(events.ProgramChosen(programs))
     if settings.ignored:
         names = ", ".join(f"--{name}" for name in settings.ignored)
         emperor.publish(events.Notice(f"options of uWSGI that mean nothing to an emperor, ignored: {names}"))

@@ -48,6 +48,17 @@ class EmperorStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramChosen(Event):
+    """What vassals run: paths in the order in which they are tried, one as a rule."""
+
+    programs: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"vassals run {', else '.join(self.programs)}"
+
+
+@dataclass(frozen=True, slots=True)
 class EmperorStopping(Event):
     reason: str
     vassals: int

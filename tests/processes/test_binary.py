@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from emperor_trio.errors import SpawnError
-from emperor_trio.processes.binary import find_binary
+from emperor_trio.errors import SpawnError, UsageError
+from emperor_trio.processes.binary import choose_programs, find_binary
 from emperor_trio.processes.launch import LaunchPolicy
 
 
@@ -77,3 +77,43 @@ def test_a_console_script_is_told_its_python(bin_folder: Path, text: str, python
     script = program(bin_folder / "uwsgi", text)
     told = () if python is None else ("--set", f"binary-path={python.replace('BIN', str(bin_folder))}")
     assert find_binary(policy(bin_folder)) == (script, *told)
+
+
+def test_what_vassals_run_is_known_at_the_start(bin_folder: Path) -> None:
+    uwsgi, other = program(bin_folder / "uwsgi"), program(bin_folder / "other")
+    assert choose_programs(policy(bin_folder)) == (uwsgi,)
+    assert choose_programs(policy(bin_folder, binary="other")) == (other,)
+    assert choose_programs(policy(bin_folder, wrapper=other, binary="/nowhere/uwsgi")) == (other,)
+
+
+def test_overrides_and_fallbacks_may_be_missing_as_long_as_something_can_run(bin_folder: Path) -> None:
+    uwsgi, other = program(bin_folder / "uwsgi"), program(bin_folder / "other")
+    assert choose_programs(policy(bin_folder, wrapper_override=("/nowhere/1", other))) == (other,)
+    assert choose_programs(policy(bin_folder, wrapper_override=("/nowhere/1",))) == (uwsgi,)
+    assert choose_programs(policy("/nowhere", binary="/nowhere/2", wrapper_fallback=("no", other))) == (other,)
+    assert choose_programs(policy("/nowhere", wrapper="/nowhere/2", wrapper_fallback=(other,))) == (other,)
+    # What a vassal's own folder may hold is not known yet.
+    assert choose_programs(policy(bin_folder, wrapper_override=("./mine",))) == ("./mine", uwsgi)
+    assert choose_programs(policy(bin_folder, wrapper="./mine")) == ("./mine",)
+
+
+def test_where_nothing_can_run_the_option_the_path_and_the_way_out_are_named(
+    bin_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
+    closed = bin_folder / "closed"
+    closed.write_text("")
+    for changes, text in (
+        ({}, "there is no uwsgi .* pip install 'emperor-trio\\[uwsgi\\]'.* apt install uwsgi.* --binary-path"),
+        ({"wrapper_override": ("/nowhere/1",)}, "there is no uwsgi"),
+        (
+            {"binary": "/nowhere/uwsgi"},
+            "--binary-path /nowhere/uwsgi: there is no such program; .*leave the option out",
+        ),
+        ({"binary": "./uwsgi"}, "--binary-path ./uwsgi: there is no such program"),
+        ({"binary": "nowhere"}, "--binary-path nowhere: there is no such program in PATH; give its whole path"),
+        ({"binary": str(bin_folder)}, f"--binary-path {bin_folder}: it is a folder"),
+        ({"wrapper": str(closed)}, f"--emperor-wrapper {closed}: it is not executable for the user"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            choose_programs(policy(bin_folder, **changes))

@@ -62,6 +62,12 @@ def test_the_module_is_the_command() -> None:
         (["--emperor", ".", "--call-as-emperor", "f"], "--call-as-emperor"),
         (["--emperor", ".", "--http", ":80"], "--http"),
         (["--emperor", ".", "--daemonize", "log"], "--daemonize"),
+        (
+            ["--emperor", ".", "--binary-path", "/nowhere/uwsgi"],
+            "--binary-path /nowhere/uwsgi: there is no such program",
+        ),
+        (["--emperor", ".", "--emperor-wrapper", "/etc/passwd"], "--emperor-wrapper /etc/passwd: it is not executable"),
+        (["--emperor", ".", "--emperor-stats", "stats", "--binary-path", "nowhere"], "in PATH; give its whole path"),
         (["--emperor", ".", "--uid", "nobody-of-this-name"], "nobody-of-this-name"),
         (["--emperor", ".", "--gid", "nobody-of-this-name"], "nobody-of-this-name"),
         (["--emperor", ".", "--chdir", "/nowhere"], "/nowhere"),
@@ -141,6 +147,11 @@ def test_its_own_config_in_every_format_reigns(emperor: EmperorUnderTest) -> Non
     emperor.wait_vassal("a.ini", ready=1)
     assert emperor.reported("start")[0]["argv"][1:] == ["--set", "colour=blue", "--ini", "a.ini"]
     assert emperor.stop() == 0
+
+
+def test_what_vassals_run_is_said_at_the_start(emperor: EmperorUnderTest) -> None:
+    emperor.start()
+    emperor.wait_logged(f"vassals run {emperor.binary}\n")
 
 
 # --- harm stays where it is ------------------------------------------------------------------------------------------

@@ -162,8 +162,11 @@ def reinforced(emperor: EmperorUnderTest) -> None:
 
 
 def without_a_binary(emperor: EmperorUnderTest) -> None:
+    binary = emperor.folder / "uwsgi"
+    binary.symlink_to(emperor.binary)
+    emperor.start(binary=binary)
+    binary.unlink()
     emperor.add("a.ini")
-    emperor.start(binary="/nowhere/uwsgi")
     emperor.wait_logged("could not be spawned")
 
 

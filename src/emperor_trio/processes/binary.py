@@ -7,8 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from emperor_trio.errors import SpawnError
-from emperor_trio.processes.launch import LaunchPolicy
+from emperor_trio.errors import SpawnError, UsageError
+from emperor_trio.processes.launch import NO_UWSGI, LaunchPolicy
 
 SCRIPT_HEAD = 512
 
@@ -27,10 +27,47 @@ def find_binary(policy: LaunchPolicy) -> tuple[str, ...] | None:
         if named is None and (policy.wrapper_override or policy.wrapper_fallback):
             return None
         if named is None:
-            raise SpawnError(f"--binary-path {policy.binary}: there is no such program, or it is not executable")
+            raise SpawnError(_fault("binary-path", policy.binary))
         return _with_options(os.path.abspath(named), path)
     found = shutil.which("uwsgi", path=path) or shutil.which(str(Path(sys.executable).parent / "uwsgi"))
     return _with_options(os.path.abspath(found), path) if found is not None else None
+
+
+def choose_programs(policy: LaunchPolicy) -> tuple[str, ...]:
+    """What vassals run, in the order in which it is tried, up to the first that is sure to be there: one, as a rule.
+
+    Raises :class:`~emperor_trio.errors.UsageError` where nothing can be executed now, by whom this process runs as.
+    """
+    binary = None if policy.wrapper or policy.binary else find_binary(policy)
+    main = policy.wrapper or policy.binary or (binary[0] if binary else None)
+    heads = (*policy.wrapper_override, *([main] if main else ()), *policy.wrapper_fallback)
+    programs = []
+    for head in heads:
+        relative = "/" in head and not os.path.isabs(head)
+        if relative and head is not policy.binary:  # each vassal's own folder decides
+            programs.append(head)
+            continue
+        found = shutil.which(head, path=policy.environment.get("PATH"))
+        if found is not None:
+            return (*programs, os.path.abspath(found))
+    if programs:
+        return tuple(programs)
+    if policy.wrapper is not None:
+        raise UsageError(_fault("emperor-wrapper", policy.wrapper))
+    raise UsageError(_fault("binary-path", policy.binary) if policy.binary is not None else NO_UWSGI)
+
+
+def _fault(option: str, program: str) -> str:
+    """Why a program that an option names can't be executed, and what to do."""
+    if "/" not in program:
+        reason = "there is no such program in PATH; give its whole path"
+    elif os.path.isdir(program):
+        reason = "it is a folder; name the program in it"
+    elif os.path.exists(program):
+        reason = "it is not executable for the user whom the emperor runs as; see chmod(1), or name another"
+    else:
+        reason = "there is no such program; name one that exists"
+    return f"--{option} {program}: {reason}, or leave the option out for the uwsgi in PATH"
 
 
 def _with_options(program: str, path: str | None) -> tuple[str, ...]:

@@ -32,6 +32,10 @@ EMPEROR_ONLY = frozenset(
 """Variables about the emperor's own process. No child may see them: it would take its parent's place."""
 
 VASSAL_PREFIX = "UWSGI_VASSAL_"
+NO_UWSGI = (
+    "there is no uwsgi in PATH or beside this Python: pip install 'emperor-trio[uwsgi]', or the system's uwsgi"
+    " (Debian: apt install uwsgi), or name it with --binary-path"
+)
 MAX_ID = 2**32 - 2
 """The largest uid or gid. The next number is −1 to the kernel: *leave it as it is*, which would be root."""
 
@@ -147,10 +151,7 @@ def plan(
     heads = [*((name,) for name in policy.wrapper_override), *([main] if main else [])]
     heads += [(name,) for name in policy.wrapper_fallback]
     if not heads:
-        raise SpawnError(
-            "there is no uwsgi in PATH or beside this Python: pip install 'emperor-trio[uwsgi]', or the system's "
-            "uwsgi, or name it with --binary-path"
-        )
+        raise SpawnError(NO_UWSGI)
     name = argv_name(vassal, spec)
     return Launch(
         commands=tuple((*head, *arguments) for head in heads),

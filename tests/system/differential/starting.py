@@ -246,8 +246,10 @@ def a_wrapper_in_the_path(emperor: EmperorUnderTest) -> Observation:
 
 @scenario()
 def nothing_that_can_be_executed(emperor: EmperorUnderTest) -> Observation:
+    (binary,) = _binaries(emperor, "uwsgi")
+    emperor.start("--emperor-throttle", "100", binary=binary)
+    binary.unlink()  # ours refuses to start where it is not there to begin with
     emperor.add("a.ini")
-    emperor.start("--emperor-throttle", "100", binary="/nowhere/uwsgi")
     emperor.wait(lambda: (emperor.blacklisted("a.ini") or {"attempt": 0})["attempt"] >= 3, "never tried again")
     return {"code": emperor.stop()}
 

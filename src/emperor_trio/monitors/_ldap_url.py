@@ -1,6 +1,6 @@
 """The argument of ldap:// and ldaps://: an LDAP URL as in RFC 4516, taken apart. Pure.
 
-Texts of errors never quote the URL: there may be a password in it.
+Texts of errors never quote the URL, as there may be a password in it, but an extension that is unknown.
 """
 
 # python-ldap makes its names only when it is loaded.
@@ -14,6 +14,8 @@ from urllib.parse import unquote_to_bytes
 
 import ldap  # type: ignore[import-untyped]
 import ldap.dn  # type: ignore[import-untyped]
+
+from emperor_trio.masking import masked, nearest_key
 
 OBJECT_CLASS = "uWSGIConfig"
 
@@ -157,8 +159,19 @@ def _parse_extensions(text: str) -> dict[str, str]:
         name, _, value = part.removeprefix("!").partition("=")
         name = name.lower()
         if name not in ("bindname", "x-bindpw"):
-            raise ValueError(f"extension {number} is neither bindname nor x-bindpw (a comma in a value is written %2C)")
+            near = nearest_key(name, ("bindname", "x-bindpw"))
+            meant = f" (did you mean {near}?)" if near else ""
+            named = repr(name) if near or _may_be_named(part, text) else f"as number {number}"
+            raise ValueError(
+                f"has an unknown extension {named}{meant}; there are bindname and x-bindpw"
+                " (a comma in a value is written %2C)"
+            )
         found[name] = _decode(value, name)
     if "x-bindpw" in found and not (found["x-bindpw"] and found.get("bindname")):
         raise ValueError("has an x-bindpw that is empty, or no bindname to go with it")
     return found
+
+
+def _may_be_named(part: str, extensions: str) -> bool:
+    """Whether it is an extension and no piece of a password with a comma, which is for the one rule to say."""
+    return f"{part.partition('=')[0]}=***" in masked(f"ldap://????{extensions}").partition("????")[2].split(",")

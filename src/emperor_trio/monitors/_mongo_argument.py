@@ -5,7 +5,6 @@ No text of a :class:`BadArgument` holds a password, nor any part of one; nothing
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
+from emperor_trio.masking import masked, nearest_key
 from emperor_trio.monitors._mongo_filter import FilterError, parse_filter
 
 ADDRESS = "127.0.0.1:27017"
@@ -167,9 +167,12 @@ def _read_keys(text: str) -> dict[str, str]:
             raise BadArgument(f"{told}; a comma within a value is written \\,")
         name = _ALIASES.get(key.strip())
         if name is None:
-            near = difflib.get_close_matches(key.strip(), _ALIASES, 1)
+            near = nearest_key(key.strip(), _ALIASES)
+            is_key = near or f"{key}=***" in masked(f"mongodb2://{text}")  # and no piece of a password
+            named = f"unknown key {key.strip()!r}" if is_key else "a key is unknown"
             raise BadArgument(
-                f"a key is unknown{f' (did you mean {near[0]}=?)' if near else ''}; known are {', '.join(_ALIASES)}"
+                f"{named}{f' (did you mean {near}?)' if near else ''}; known are {', '.join(_ALIASES)}"
+                " (a comma within a value is written \\,)"
             )
         values[name] = value
     return values

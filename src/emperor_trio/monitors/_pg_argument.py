@@ -1,12 +1,12 @@
 """What ``pg://CONNINFO;QUERY`` means: the parameters of the connection, the query, and the channel to listen on. Pure.
 
 libpq reads connection strings; here is only what libpq does not know: where the string ends, and the key ``listen``,
-which is ours. No text that is made here repeats a word of the string, since any of them may be a piece of a password.
+which is ours. No text that is made here repeats a word of the string but a key that is unknown, and that only where it
+can't be a piece of a password.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from psycopg import Error, pq
 from psycopg.conninfo import conninfo_to_dict
 
+from emperor_trio.masking import masked, nearest_key
 from emperor_trio.monitors._wait import CONNECT_LIMIT, UNHEARD_LIMIT
 
 DEFAULT_QUERY = "SELECT name,config,EXTRACT(epoch FROM ts) FROM vassals"
@@ -138,19 +139,26 @@ def _ask_libpq(conninfo: str) -> dict[str, str]:
     try:
         return {key: str(value) for key, value in conninfo_to_dict(conninfo).items()}
     except Error as error:
-        raise ValueError(f"{_explain(str(error))}; {EXAMPLE}") from None
+        raise ValueError(f"{_explain(str(error), conninfo)}; {EXAMPLE}") from None
     except UnicodeDecodeError:
         raise ValueError(f"a percent-encoded value is no UTF-8; {EXAMPLE}") from None
 
 
-def _explain(complaint: str) -> str:
-    """libpq's complaint without what it quotes, but with the keyword that a misspelt one was meant to be."""
+def _explain(complaint: str, conninfo: str) -> str:
+    """libpq's complaint without what it quotes, but for an unknown key, with the one that it was meant to be."""
     what, _, quoted = " ".join(complaint.split()).replace('"="', "=").partition('"')
-    if what.startswith("invalid connection option"):
-        known = [option.keyword.decode() for option in pq.Conninfo.get_defaults()]
-        near = difflib.get_close_matches(quoted.rpartition('"')[0], known, 1, 0.75)
-        return "there is an unknown key in the connection string" + (f" (did you mean {near[0]}?)" if near else "")
+    if what.startswith(("invalid connection option", "invalid URI query parameter")):
+        key = quoted.rpartition('"')[0]
+        near = nearest_key(key, [option.keyword.decode() for option in pq.Conninfo.get_defaults()] + ["listen"])
+        named = f"unknown key {key!r}" if near or _may_be_named(key, conninfo) else "there is an unknown key"
+        return named + (f" (did you mean {near}?)" if near else "")
     return f"the connection string can't be read: {what.strip()}{' …' if quoted else ''}"
+
+
+def _may_be_named(key: str, conninfo: str) -> bool:
+    """Whether it is no piece of a password, which is for the one rule to say; behind it, an @ would end a password."""
+    shown = masked(f"pg://{conninfo}")
+    return f"{key}=***" in shown and "@" not in shown.rpartition(f"{key}=***")[2]
 
 
 def _read_timeout(given: Mapping[str, str]) -> float:

@@ -263,12 +263,14 @@ class VassalSpawned(VassalEvent):
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed(VassalEvent):
+    """It is tried again. Said once until the error or the config changes, or the vassal comes up."""
+
     level: ClassVar[Level] = Level.ERROR
     error: str
 
     @property
     def text(self) -> str:
-        return f"could not be spawned: {self.error}"
+        return f"could not be spawned: {self.error} (tried again; said again when it changes)"
 
 
 @dataclass(frozen=True, slots=True)

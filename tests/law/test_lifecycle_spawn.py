@@ -96,6 +96,27 @@ def test_failed_spawn_is_a_death_before_loyalty_and_asked_for_again() -> None:
     assert (life.phase, life.state.reason) == (Phase.QUEUED, "no such binary")
 
 
+def test_the_same_failure_again_is_told_again_only_after_the_vassal_came_up_or_its_config_changed() -> None:
+    life = Life()
+    life.look()
+
+    def fail(error: str) -> tuple[int, list[do.ReportDeath]]:
+        life.leave()
+        done = life.tell(hear.SpawnRefused(error))
+        return len(done.events(events.SpawnFailed)), done.of(do.ReportDeath)
+
+    told, again = [do.ReportDeath(Blame.UNBORN)], [do.ReportDeath(Blame.UNBORN, repeated=True)]
+    assert [fail("no such binary") for _ in range(3)] == [(1, told), (0, again), (0, again)]
+    assert [fail("permission denied") for _ in range(2)] == [(1, told), (0, again)]
+    life.change()
+    assert [fail("permission denied") for _ in range(2)] == [(1, told), (0, again)]
+    life.leave()
+    life.tell(hear.Spawned(PID))
+    life.say(Signal.READY)
+    life.end(1)
+    assert fail("permission denied") == (1, told)
+
+
 def test_spawn_without_room_is_asked_for_again_and_blames_nobody() -> None:
     life = Life()
     life.look()

@@ -400,7 +400,7 @@ class World:
                 self.pacer.settle(vassal)
             case do.ReportLoyal():
                 self.blacklist.forgive(vassal)
-            case do.ReportDeath(blame):
+            case do.ReportDeath(blame, _):
                 self.pacer.settle(vassal)
                 if not vassal.ordinal:
                     if self.intensity.add_death(vassal, self.now):

@@ -108,7 +108,7 @@ def test_where_nothing_can_run_the_option_the_path_and_the_way_out_are_named(
         ({"wrapper_override": ("/nowhere/1",)}, "there is no uwsgi"),
         (
             {"binary": "/nowhere/uwsgi"},
-            "--binary-path /nowhere/uwsgi: there is no such program; .*leave the option out",
+            "--binary-path /nowhere/uwsgi: there is no such program; .*leave it out",
         ),
         ({"binary": "./uwsgi"}, "--binary-path ./uwsgi: there is no such program"),
         ({"binary": "nowhere"}, "--binary-path nowhere: there is no such program in PATH; give its whole path"),

@@ -257,9 +257,9 @@ class Supervisor:
                 self._settle(vassal)
             case do.ReportLoyal():
                 self._blacklist.forgive(vassal)
-            case do.ReportDeath(blame):
+            case do.ReportDeath(blame, repeated):
                 self._settle(vassal)
-                self._blame(vassal, blame)
+                self._blame(vassal, blame, repeated)
             case do.ReportShortage(error):
                 delay = self._pacer.postpone(trio.current_time())
                 self._publish(events.SpawnPostponed(vassal, error, delay))
@@ -281,7 +281,7 @@ class Supervisor:
         self._pacer.request(vassal, self._policy.priorities.rank(vassal), due, number)
         self._pacer_bell.ring()
 
-    def _blame(self, vassal: VassalId, blame: Blame) -> None:
+    def _blame(self, vassal: VassalId, blame: Blame, repeated: bool) -> None:
         now = trio.current_time()
         if vassal.ordinal:
             return
@@ -289,7 +289,7 @@ class Supervisor:
             self._parked.add(vassal)
         if blame is not Blame.LOYAL:
             entry = self._blacklist.add_death(vassal, now, self._chance(), unborn=blame is Blame.UNBORN)
-            if entry is not None:
+            if entry is not None and not repeated:
                 self._publish(events.VassalBlacklisted(vassal, entry.attempt, entry.delay))
 
     def _reinforce(self, vassal: VassalId) -> list[Change]:

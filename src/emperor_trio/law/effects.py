@@ -39,7 +39,10 @@ class ReportLoyal:
 
 @dataclass(frozen=True, slots=True)
 class ReportDeath:
+    """``repeated``: of the same cause as the last one, which was told of already."""
+
     blame: Blame
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

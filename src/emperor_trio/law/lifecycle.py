@@ -83,7 +83,8 @@ class _Turn(Moves):
             ):
                 self.fail(error)
             case hear.Connection() if phase is Phase.WAITING:
-                self.publish(events.VassalWoken(self.vassal))
+                if self.state.failure is None:
+                    self.publish(events.VassalWoken(self.vassal))
                 self.queue()
             case hear.HookDone(generation) if phase is Phase.ENDING and generation == self.state.generation:
                 self._after_death()
@@ -163,7 +164,7 @@ class _Turn(Moves):
 
     def _note_ready(self) -> None:
         state = self.state
-        self.change(ready=True, last_ready=self.now, reload_until=NEVER, chunk_sent=False)
+        self.change(ready=True, last_ready=self.now, reload_until=NEVER, chunk_sent=False, failure=None)
         if state.phase is Phase.STARTING:
             self.change(phase=Phase.RUNNING)
         if not state.ready:

@@ -49,7 +49,8 @@ class Moves:
 
     def wait(self) -> None:
         self.change(phase=Phase.WAITING)
-        self.publish(events.VassalListening(self.vassal, self.state.address or ""))
+        if self.state.failure is None:
+            self.publish(events.VassalListening(self.vassal, self.state.address or ""))
         self.effects.append(do.Arm())
 
     def queue(self) -> None:
@@ -69,6 +70,7 @@ class Moves:
             generation=generation,
             ticket=state.ticket,
             asked=state.asked,
+            failure=state.failure,
             address=state.address,
             bound_for=state.bound_for,
             chunk_sent=spec.config is not None,
@@ -115,11 +117,15 @@ class Moves:
     # --- away from a process ---
 
     def fail(self, error: str) -> None:
-        """A spawn that came to no process counts as a death before loyalty."""
-        self.publish(events.SpawnFailed(self.vassal, error))
+        """A spawn that came to no process counts as a death before loyalty. The same again is not told again."""
+        failure = error, self.desired.revision
+        repeated = failure == self.state.failure
+        if not repeated:
+            self.change(failure=failure)
+            self.publish(events.SpawnFailed(self.vassal, error))
         if self.state.phase in (Phase.ASKING, Phase.BINDING):
             self.drop_listener()
-        self.effects.append(do.ReportDeath(Blame.UNBORN))
+        self.effects.append(do.ReportDeath(Blame.UNBORN, repeated))
         if self.vassal.ordinal:
             self.end_zerg()
             return

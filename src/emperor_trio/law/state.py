@@ -80,7 +80,8 @@ class State:
     ``generation`` numbers the processes; what carries another one is of an earlier process and is dropped. ``ticket``
     does the same for a socket asked for or bound, ``asked`` for the leave to spawn. ``ready`` is false from a spawn or
     reload on until byte 1 or 5; ``came_up`` is when it, or ``accepting``, became true; ``chunk_sent`` says that a chunk
-    of config went out for which no byte 2 was heard yet.
+    of config went out for which no byte 2 was heard yet. ``failure`` is the last start that came to no process and was
+    told of, with the revision that was wanted, until the vassal comes up.
     """
 
     phase: Phase = Phase.NEW
@@ -101,6 +102,7 @@ class State:
     address: str | None = None
     bound_for: tuple[str | None, bool, Owner | None] | None = None
     reason: str = ""
+    failure: tuple[str, int] | None = None
     reloads: int = 0
     kill_at: float = NEVER
     reload_until: float = NEVER

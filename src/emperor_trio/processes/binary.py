@@ -67,7 +67,7 @@ def _fault(option: str, program: str) -> str:
         reason = "it is not executable for the user whom the emperor runs as; see chmod(1), or name another"
     else:
         reason = "there is no such program; name one that exists"
-    return f"--{option} {program}: {reason}, or leave the option out for the uwsgi in PATH"
+    return f"--{option} {program}: {reason}, or leave it out for the uwsgi in PATH"
 
 
 def _with_options(program: str, path: str | None) -> tuple[str, ...]:

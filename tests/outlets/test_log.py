@@ -118,7 +118,7 @@ def test_a_terminal_gets_columns_in_colour() -> None:
     line = colour_line(Occurrence(AT, events.SpawnFailed(SHOP, "no such file")))
     assert line.startswith("\x1b[2m14:13:20.250\x1b[0m \x1b[1;31merror\x1b[0m \x1b[36mshop.ini ")
     assert line.endswith(
-        "\x1b[1;31mcould not be spawned: no such file (tried again, and said again when that changes)\x1b[0m\n"
+        "\x1b[1;31mcould not be spawned: no such file (tried again; said again when it changes)\x1b[0m\n"
     )
 
 

@@ -67,6 +67,51 @@ def test_an_unknown_scheme_names_the_nearest_and_the_known_ones() -> None:
         find_monitor("quux://x")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("pg:/host=a", "--emperor pg:/host=a: pg is followed by ://; did you mean pg://…?; for a path write ./pg:…"),
+        ("pg:host=a passwort=geheim", "--emperor pg:host=a passwort=***: pg is followed by ://"),
+        ("mongodb:x", "did you mean mongodb://"),
+        ("ampq:x", "--emperor ampq:x: there is no monitor ampq:// (did you mean amqp://?); known are"),
+        ("Glob:*.ini", "did you mean glob://"),
+        (
+            "postgresql://me:geheim@h/d",
+            "--emperor postgresql://me:***@h/d: there is no monitor postgresql:// (did you mean pg://?)",
+        ),
+        ("postgres:host=a password=geheim", "(did you mean pg://?)"),
+        ("pgg://passwort=geheim", "--emperor pgg://passwort=***: there is no monitor pgg:// (did you mean pg://?)"),
+        ("mongo:x", "(did you mean mongodb://?)"),
+        ("rabbitmq://x", "(did you mean amqp://?)"),
+        ("zeromq://x", "(did you mean zmq://?)"),
+        ("zk://x", "(did you mean zoo://?)"),
+        ("file:///etc/uwsgi", "(did you mean dir://?)"),
+        ("http://h/x", "there is no monitor http://; known are"),
+        ("http://me:geheim@h/x", "--emperor http://me:***@h/x: there is no monitor http://"),
+        ("redis:me:geheim@h", "--emperor redis:me:***@h: there is no monitor redis://"),
+        ("postgresql://me:a geheim@h/d", "(did you mean pg://?)"),
+        ("pgg://host=a passwort='my geheim'", "(did you mean pg://?)"),
+        ("redis:x", "there is no monitor redis://; known are"),
+    ],
+)
+def test_a_scheme_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as refused:
+        find_monitor(text)
+    assert says in str(refused.value)
+    assert "geheim" not in str(refused.value)
+
+
+def test_a_path_may_look_like_a_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pg:x").mkdir()
+    (tmp_path / "zoo:y").touch()
+    assert split_monitor("pg:x") == ("dir", "pg:x")
+    assert split_monitor("zoo:y") == ("glob", "zoo:y")
+    assert split_monitor("./pg:z") == ("dir", "./pg:z")
+    assert split_monitor("site:blue") == ("dir", "site:blue")
+
+
 @pytest.fixture
 def entry(monkeypatch: pytest.MonkeyPatch) -> None:
     """One monitor more, of a distribution with an extra named like its module."""

@@ -156,9 +156,8 @@ def _explain(complaint: str, conninfo: str) -> str:
 
 
 def _may_be_named(key: str, conninfo: str) -> bool:
-    """Whether it is no piece of a password, which is for the one rule to say; behind it, an @ would end a password."""
-    shown = masked(f"pg://{conninfo}")
-    return f"{key}=***" in shown and "@" not in shown.rpartition(f"{key}=***")[2]
+    """Whether it is no piece of a password, which is for the one rule to say; where an @ follows, it may be one."""
+    return f"{key}=***" in masked(f"pg://{conninfo}") and "@" not in conninfo.rpartition(key)[2]
 
 
 def _read_timeout(given: Mapping[str, str]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
@@ -20,6 +21,14 @@ from emperor_trio.ports import MonitorFactory
 GROUP = "emperor_trio.monitors"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_HALF_A_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/?(.*)", re.DOTALL)
+
+_FOREIGN = {
+    "postgres": "pg", "postgresql": "pg", "psql": "pg", "mongo": "mongodb", "mongodb+srv": "mongodb",
+    "rabbit": "amqp", "rabbitmq": "amqp", "zeromq": "zmq", "zk": "zoo", "zookeeper": "zoo", "file": "dir",
+    "http": "", "https": "", "redis": "", "etcd": "", "consul": "", "mysql": "",
+}  # fmt: skip
+"""What others call it; "" is what there is no monitor for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +66,41 @@ def split_monitor(text: str, extra_extensions: frozenset[str] = frozenset()) -> 
         return explicit[1].lower(), explicit[2]
     if os.path.isdir(text):
         return "dir", text
+    if not os.path.lexists(text):
+        _refuse_half_a_scheme(text)
     if has_wildcards(text) or os.path.lexists(text) or config_option(text, extra_extensions) is not None:
         return "glob", text
     return "dir", text
+
+
+def _refuse_half_a_scheme(text: str) -> None:
+    """``pg:/x`` would be a folder that is waited for for ever, in silence."""
+    half = _HALF_A_SCHEME.fullmatch(text)
+    if half is None:
+        return
+    scheme, known = half[1].lower(), list_schemes()
+    if scheme in known or scheme in _FOREIGN or difflib.get_close_matches(scheme, known, 1, 0.75):
+        told = _explain_unknown(scheme, half[2], text[len(scheme) : half.start(2)], known)
+        raise UsageError(f"{told}; for a path write ./{scheme}:…")
+
+
+def _explain_unknown(scheme: str, argument: str, between: str, known: Iterable[str]) -> str:
+    """What to say where a scheme is none, or has no ``://``; passwords are hidden as in what it was meant to be."""
+    meant = _FOREIGN.get(scheme) or next(iter(difflib.get_close_matches(scheme, known, 1)), "")
+    like = "pg://postgresql://" if scheme.startswith("postgres") and between == "://" else f"{meant or scheme}://"
+    shown = masked(like + argument).removeprefix(like)
+    if between != "://" and scheme in known:
+        return f"--emperor {scheme}{between}{shown}: {scheme} is followed by ://; did you mean {scheme}://…?"
+    hint = f" (did you mean {meant}://?)" if meant else ""
+    every = ", ".join(f"{name}://" for name in sorted(known))
+    return f"--emperor {scheme}{between}{shown}: there is no monitor {scheme}://{hint}; known are {every}"
 
 
 def _load(scheme: str, text: str) -> MonitorFactory:
     known = {point.name: point for point in entry_points(group=GROUP)}
     point = known.get(scheme)
     if point is None:
-        near = difflib.get_close_matches(scheme, known, 1)
-        meant = f" (did you mean {near[0]}://?)" if near else ""
-        every = ", ".join(f"{name}://" for name in sorted(known))
-        raise UsageError(f"--emperor {masked(text)}: there is no monitor {scheme}://{meant}; known are {every}")
+        raise UsageError(_explain_unknown(scheme, text.partition("://")[2], "://", known))
     try:
         factory: MonitorFactory = point.load()
     except ModuleNotFoundError as error:

@@ -20,6 +20,8 @@ from emperor_trio.masking import masked
 from emperor_trio.settings import Settings
 
 PR_SET_CHILD_SUBREAPER = 36
+TYRANT_CAPABILITIES = {"CAP_SETGID": 6, "CAP_SETUID": 7}
+"""What changes a process' user, with the bits in which the kernel shows it."""
 
 
 def prepare(settings: Settings) -> None:
@@ -27,6 +29,7 @@ def prepare(settings: Settings) -> None:
 
     Raises :class:`~emperor_trio.errors.UsageError` naming the option and its value.
     """
+    _check_tyrant(settings)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started us may have blocked some: none would reach us
     open_standard_descriptors()
     close_on_exec()
@@ -111,6 +114,38 @@ def pid_files(settings: Settings) -> Iterator[None]:
                     ours = int(file.read(32)) == os.getpid()
                 if ours:
                     os.unlink(path)
+
+
+def _check_tyrant(settings: Settings) -> None:
+    """In Tyrant mode every start changes the user: without root each would fail, so say it before the first.
+
+    Capabilities in place of root are not enough: a vassal would keep those with which it could become anyone.
+    """
+    if not settings.emperor_tyrant:
+        return
+    if settings.uid is not None:
+        user = _lookup_user(settings.uid)
+        if (user.pw_uid if user else int(settings.uid)) != 0:
+            raise UsageError(
+                f"--emperor-tyrant needs root to run each vassal as its own user, and --uid {settings.uid} gives it up:"
+                " leave out one of the two"
+            )
+    if os.geteuid() != 0:
+        raise UsageError(
+            "--emperor-tyrant needs root to run each vassal as its own user: start the emperor as root, without"
+            " User= in a systemd unit, or leave the option out"
+        )
+    missing = [name for name, number in TYRANT_CAPABILITIES.items() if not _effective_capabilities() >> number & 1]
+    if missing:
+        raise UsageError(
+            f"--emperor-tyrant needs root with {' and '.join(missing)}, which this container or unit took away:"
+            " allow it there, or leave the option out"
+        )
+
+
+def _effective_capabilities() -> int:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), 0)
 
 
 def drop_privileges(settings: Settings) -> None:

@@ -149,6 +149,38 @@ def test_its_own_config_in_every_format_reigns(emperor: EmperorUnderTest) -> Non
     assert emperor.stop() == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else")
+@pytest.mark.parametrize(
+    ("prefix", "options", "clue"),
+    [
+        (["--reuid", "65534", "--regid", "65534", "--clear-groups"], [], "--emperor-tyrant needs root to run each"),
+        (
+            "--reuid 65534 --regid 65534 --clear-groups --inh-caps +all --ambient-caps +setuid,+setgid".split(),
+            [],
+            "--emperor-tyrant needs root to run each",
+        ),
+        (["--bounding-set", "-setuid"], [], "--emperor-tyrant needs root with CAP_SETUID, which"),
+        (["--nnp"], ["--uid", "nobody"], "--uid nobody gives it up: leave out one of the two"),
+        (["--nnp"], ["--uid", "65534", "--gid", "0"], "--uid 65534 gives it up"),
+    ],
+    ids=["nobody", "nobody with capabilities", "root without one", "uid by name", "uid by number"],
+)
+def test_a_tyrant_that_is_not_root_does_not_start(
+    tmp_path: Path, prefix: list[str], options: list[str], clue: str
+) -> None:
+    refused = subprocess.run(
+        ["setpriv", *prefix, *command_of(Kind.OURS), "--emperor", "/tmp", "--emperor-tyrant", *options],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert refused.returncode == 2, refused.stderr
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("emperor-trio: --emperor-tyrant needs root")
+    assert clue in line
+
+
 def test_what_vassals_run_is_said_at_the_start(emperor: EmperorUnderTest) -> None:
     emperor.start()
     emperor.wait_logged(f"vassals run {emperor.binary}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -102,10 +103,43 @@ def test_a_child_that_lost_its_emperor_leaves() -> None:
 
 
 def test_what_can_not_be_executed(tmp_path: Path) -> None:
-    assert run("/nowhere/uwsgi").returncode == 127
-    found = run("/etc/passwd")
-    assert found.returncode == 126
-    assert found.stderr == "emperor-trio: /etc/passwd: can't be executed\n"
+    missing = run("/nowhere/uwsgi")
+    assert missing.returncode == 127
+    why = "there is no such program, or none that it names as its interpreter"
+    assert missing.stderr == f"emperor-trio: /nowhere/uwsgi: {why}\n"
+    script, loop = tmp_path / "script", tmp_path / "loop"
+    script.write_text("#!/nowhere/python\n")
+    script.chmod(0o755)
+    loop.symlink_to("loop")
+    assert (run(str(script)).returncode, run(str(script)).stderr) == (127, f"emperor-trio: {script}: {why}\n")
+    for program, reason in (
+        ("/etc/passwd", "permission denied"),
+        ("/etc", "permission denied"),
+        ("/etc/passwd/x", "not a folder"),
+        (str(loop), "too many symbolic links"),
+        ("/" + "x" * 300, "the name is too long"),
+    ):
+        found = run(program)
+        assert found.returncode == 126
+        assert found.stderr == f"emperor-trio: {program}: can't be executed: {reason}\n"
+
+
+def test_a_folder_a_limit_and_an_owner_that_are_refused_say_why() -> None:
+    def refused(*words: str, **how: Any) -> str:
+        words = (str(PROGRAM), str(os.getpid()), *words, "/usr/bin/id")
+        done = subprocess.run(words, env={}, capture_output=True, text=True, timeout=60, check=False, **how)
+        assert (done.returncode, done.stdout) == (1, "")
+        return done.stderr
+
+    assert refused("/nowhere", "-", "-", "-") == "emperor-trio: /nowhere: can't be entered: it does not exist\n"
+    assert refused("/etc/passwd", "-", "-", "-") == "emperor-trio: /etc/passwd: can't be entered: not a folder\n"
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < 2**31:
+        limit = "emperor-trio: the limit of descriptors: can't be set: invalid argument\n"
+        assert refused("/", str(hard + 1), "-", "-") == limit
+    nobody = {"user": 65534} if os.geteuid() == 0 else {}
+    owner = "emperor-trio: the owner: can't become it: operation not permitted\n"
+    assert refused("/", "-", "1234", "4321", **nobody) == owner
 
 
 def test_a_script_that_does_not_say_whose_it_is(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from tests.system.empire import PATIENCE, EmperorUnderTest, Kind, command_of, fr
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[emperor\] (debug|info|warn|error) +\S.*: \S.*")
 
+AS_NOBODY = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
+
 
 def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The command, to its end; for what is over at once."""
@@ -153,9 +155,9 @@ def test_its_own_config_in_every_format_reigns(emperor: EmperorUnderTest) -> Non
 @pytest.mark.parametrize(
     ("prefix", "options", "clue"),
     [
-        (["--reuid", "65534", "--regid", "65534", "--clear-groups"], [], "--emperor-tyrant needs root to run each"),
+        (AS_NOBODY, [], "--emperor-tyrant needs root to run each"),
         (
-            "--reuid 65534 --regid 65534 --clear-groups --inh-caps +all --ambient-caps +setuid,+setgid".split(),
+            [*AS_NOBODY, "--inh-caps", "+setuid,+setgid", "--ambient-caps", "+setuid,+setgid"],
             [],
             "--emperor-tyrant needs root to run each",
         ),

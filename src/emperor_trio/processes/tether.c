@@ -54,6 +54,43 @@ static void refuse(const char *what, const char *why, enum code code) {
 	leave(code);
 }
 
+/* Decimal, for the few errors that have no words here. */
+static void say_number(long n) {
+	char digits[21], *first = digits + sizeof digits - 1;
+	for (*first = 0; n > 0 && first > digits; n /= 10)
+		*--first = '0' + n % 10;
+	say(first);
+}
+
+/* What the kernel said: a call's result, the error's number below zero. */
+static void say_reason(long result) {
+	switch (-result) {
+	case E2BIG: say("arguments and environment are too long"); break;
+	case EACCES: say("permission denied"); break;
+	case EAGAIN: say("too many processes of this user"); break;
+	case EINVAL: say("invalid argument"); break;
+	case EIO: say("input/output error"); break;
+	case ELOOP: say("too many symbolic links"); break;
+	case ENAMETOOLONG: say("the name is too long"); break;
+	case ENOENT: say("it does not exist"); break;
+	case ENOEXEC: say("no executable format"); break;
+	case ENOMEM: say("out of memory"); break;
+	case ENOTDIR: say("not a folder"); break;
+	case EPERM: say("operation not permitted"); break;
+	case ETXTBSY: say("it is being written"); break;
+	default: say("error "); say_number(-result);
+	}
+}
+
+static void refuse_for(const char *what, const char *why, long result, enum code code) {
+	say("emperor-trio: ");
+	say(what);
+	say(why);
+	say_reason(result);
+	say("\n");
+	leave(code);
+}
+
 /* The number that a word is, or -1 for "-". Anything else is nobody's number, least of all root's: it ends the start. */
 static long number(const char *word) {
 	long n = 0;
@@ -75,22 +112,24 @@ static void reset_signals(void) {
 }
 
 static void limit_descriptors(long soft) {
-	long limits[2];
+	long limits[2], result;
 	if (soft < 0)
 		return;
 	call(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, (long)limits);
 	limits[0] = soft;
-	if (call(__NR_prlimit64, 0, RLIMIT_NOFILE, (long)limits, 0))
-		refuse("the limit of descriptors", ": can't be set\n", FAILED);
+	if ((result = call(__NR_prlimit64, 0, RLIMIT_NOFILE, (long)limits, 0)))
+		refuse_for("the limit of descriptors", ": can't be set: ", result, FAILED);
 }
 
 static void become(long uid, long gid) {
+	long result;
 	if (uid < 0 && gid < 0)
 		return;
 	if (uid < 0 || gid < 0)
 		refuse("the owner", ": half of it is missing\n", FAILED);
-	if (call(__NR_setgroups, 0, 0, 0, 0) || call(__NR_setresgid, gid, gid, gid, 0) || call(__NR_setresuid, uid, uid, uid, 0))
-		refuse("the owner", ": can't become it\n", FAILED);
+	if ((result = call(__NR_setgroups, 0, 0, 0, 0)) || (result = call(__NR_setresgid, gid, gid, gid, 0)) ||
+	    (result = call(__NR_setresuid, uid, uid, uid, 0)))
+		refuse_for("the owner", ": can't become it: ", result, FAILED);
 }
 
 __attribute__((used)) static void begin(long *stack) {
@@ -99,8 +138,8 @@ __attribute__((used)) static void begin(long *stack) {
 	if (count < 7)
 		refuse("tether", ": EMPEROR FOLDER LIMIT UID GID PROGRAM [ARGUMENT]...\n", FAILED);
 	reset_signals();
-	if (call(__NR_chdir, (long)words[2], 0, 0, 0))
-		refuse(words[2], ": can't be entered\n", FAILED);
+	if ((error = call(__NR_chdir, (long)words[2], 0, 0, 0)))
+		refuse_for(words[2], ": can't be entered: ", error, FAILED);
 	limit_descriptors(number(words[3]));
 	become(number(words[4]), number(words[5]));
 	/* After the change of uid, which would clear it. Whoever died before this sends no signal. */
@@ -112,6 +151,6 @@ __attribute__((used)) static void begin(long *stack) {
 		call(__NR_execve, (long)program[-1], (long)(program - 1), (long)environment, 0);
 	}
 	if (error == -ENOENT)
-		refuse(program[0], ": there is no such program\n", NO_PROGRAM);
-	refuse(program[0], ": can't be executed\n", CANNOT_EXECUTE);
+		refuse(program[0], ": there is no such program, or none that it names as its interpreter\n", NO_PROGRAM);
+	refuse_for(program[0], ": can't be executed: ", error, CANNOT_EXECUTE);
 }

@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from emperor_trio.cli.help import help_text, width_and_colour
-from emperor_trio.errors import UsageError
+from emperor_trio.errors import EmperorError, UsageError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -27,7 +27,7 @@ class Command:
 
 
 def _help(words: Sequence[str]) -> int:
-    width, colour = width_and_colour(sys.stdout, os.environ)
+    width, colour = width_and_colour(_stdout(), os.environ)
     word = " ".join(words) or None
     text = help_text(width, colour, word, {name: command.help for name, command in COMMANDS.items()})
     if not text:
@@ -95,9 +95,27 @@ def version() -> str:
 
 
 def _print(text: str) -> None:
-    """To stdout, with a question mark for each character that its encoding lacks."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding))
+    """To stdout, with a question mark for each character that its encoding lacks.
+
+    Raises BrokenPipeError where nobody reads it any more, :class:`~emperor_trio.errors.EmperorError` where it can't be
+    written for another reason.
+    """
+    stdout = _stdout()
+    encoding = stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "replace").decode(encoding), file=stdout, flush=True)
+    except OSError as error:
+        # What could not be written is still there, and Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise EmperorError(f"the answer can't be written to stdout: {error.strerror}") from error
+
+
+def _stdout() -> TextIO:
+    if sys.stdout is None:
+        raise EmperorError("the answer can't be written: stdout is closed")
+    return sys.stdout
 
 
 def _no_words(command: str, words: Sequence[str]) -> None:

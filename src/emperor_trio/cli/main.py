@@ -32,9 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return EXIT_FAILED
     except BrokenPipeError:
-        # Whoever read our answer had enough of it. Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        return EXIT_FAILED  # whoever read our answer had enough of it
 
 
 def _run(argv: Sequence[str]) -> int:

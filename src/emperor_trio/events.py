@@ -200,7 +200,10 @@ class NameSkipped(MonitorEvent):
 
 @dataclass(frozen=True, slots=True)
 class VassalRefused(MonitorEvent):
-    """One entry of a source is wrong or not allowed; it costs only itself, and is said once until it changes."""
+    """One entry of a source is wrong or not allowed; it costs only itself, and is said once until it changes.
+
+    ``value`` is as shown to people, "" where there is none.
+    """
 
     level: ClassVar[Level] = Level.ERROR
     name: str
@@ -210,7 +213,10 @@ class VassalRefused(MonitorEvent):
 
     @property
     def text(self) -> str:
-        return f"{self.name!r} refused: {self.field} {self.value}: {self.reason}"
+        if self.value:
+            return f"{self.name!r} refused: {self.field} {self.value}: {self.reason}"
+        goes_on = self.reason.startswith(("is ", "has ", "holds "))  # as in "config is missing"
+        return f"{self.name!r} refused: {self.field}{' ' if goes_on else ': '}{self.reason}"
 
 
 # --- vassals ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from emperor_trio.monitors._rows import Wrong
 
 ONE = VassalSpec("one.ini", 1, config=b"1")
 TWO = VassalSpec("two.ini", 1, config=b"2")
-BAD = Wrong("one.ini", "config", "None", "is missing")
+BAD = Wrong("one.ini", "config", "", "is missing")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_an_entry_that_turned_wrong_keeps_its_vassal_and_is_said_once(answers: A
     answers.take_all([ONE, TWO], 0)
     assert answers.take_all([BAD, TWO], 1) is None
     assert answers.take_all([BAD, TWO], 2) is None
-    assert told == [VassalRefused("pg://db", "one.ini", "config", "None", "is missing")]
+    assert told == [VassalRefused("pg://db", "one.ini", "config", "", "is missing")]
     assert set(answers.known) == {"one.ini", "two.ini"}
     answers.take_all([ONE, TWO], 3)
     answers.take_all([BAD, TWO], 4)

@@ -19,7 +19,7 @@ def test_the_newest_counts_and_the_rest_is_said_once() -> None:
     assert answers.take_named("a.ini", [new, old]) is None
     assert len(told) == 1
     assert answers.take_named("a.ini", [old]) == Touch(old)
-    wrong = Wrong("a.ini", "config", "5", "is no text")
+    wrong = Wrong("a.ini", "config", "5", "is a number, not text")
     assert answers.take_named("a.ini", [wrong]) is None, "its vassal stays"
     assert answers.take_named("a.ini", [wrong, old]) is None
     assert len(told) == 2

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emperor_trio.events import VassalRefused
 from emperor_trio.model import MAX_CONFIG, Owner, VassalSpec
 from emperor_trio.monitors._rows import NOBODY, BadField, RowRules, Wrong, read_row, read_time, show
 
@@ -53,7 +54,7 @@ def test_no_times(value: object) -> None:
     [
         ("name", None, "missing"),
         ("name", "", "missing"),
-        ("name", 7, "no text"),
+        ("name", 7, "is a number, not text"),
         ("name", "a.txt", "ending"),
         ("name", "a" * 251 + ".ini", "255 bytes"),
         ("name", "a\0.ini", "NUL"),
@@ -61,13 +62,13 @@ def test_no_times(value: object) -> None:
         ("name", "\ud800.ini", "Unicode"),
         ("config", None, "missing"),
         ("config", " \n", "missing"),
-        ("config", 7, "no text"),
-        ("config", {"uwsgi": {}}, "no text"),
+        ("config", 7, "is a number, not text"),
+        ("config", {"uwsgi": {}}, "is an object, not text"),
         ("config", b"\xff", "UTF-8"),
         ("config", "a\0", "NUL"),
         ("config", "x" * (MAX_CONFIG + 1), "65,535 bytes"),
         ("version", "soon", "no time"),
-        ("socket", 7, "no text"),
+        ("socket", 7, "is a number, not text"),
         ("socket", "a\0", "NUL"),
     ],
 )
@@ -144,6 +145,35 @@ def test_garbage_raises_nothing_and_makes_no_vassal(
         assert 0 < len(entry.config) <= MAX_CONFIG
     else:
         assert "\n" not in entry.value
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b"stop", "'stop'"),
+        (b"caf\xc3\xa9 \xff\0", r"'café \xff\x00'"),
+        (r"\udcff", r"'\\udcff'"),
+        (bytearray(b""), "''"),
+        (True, "true"),
+        (Decimal("1.50"), "1.50"),
+        ({"a": [True, None, b"x"]}, """{"a": [true, null, "'x'"]}"""),
+        (datetime(2024, 5, 1, tzinfo=UTC), "2024-05-01 00:00:00+00:00"),
+    ],
+)
+def test_values_are_shown_as_admins_know_them(value: object, shown: str) -> None:
+    assert show(value) == shown
+
+
+@pytest.mark.parametrize("missing", [None, "", b"", " \n", b" "])
+def test_what_is_missing_is_shown_as_nothing(missing: object) -> None:
+    wrong = read_row(RowRules(), **(GOOD | {"config": missing}))
+    assert wrong == Wrong("a.ini", "config", "", "is missing")
+    told = VassalRefused("m", wrong.name, wrong.field, wrong.value, wrong.reason)
+    assert told.text == "'a.ini' refused: config is missing"
+    assert (
+        VassalRefused("m", "a", "ids", "", "Tyrant mode needs them").text == "'a' refused: ids: Tyrant mode needs them"
+    )
+    assert VassalRefused("m", "a", "uid", "'x'", "is no number").text == "'a' refused: uid 'x': is no number"
 
 
 def test_values_are_shown_on_one_short_line() -> None:

@@ -78,7 +78,7 @@ def read_message(rules: RowRules, key: str, body: bytes) -> Message | Wrong:
     try:
         return _read_given(rules, key, body) if key else _read_announced(rules, body)
     except BadField as bad:
-        return bad.of(key or masked(show(body)))
+        return bad.of(key or masked(show(body).strip("'\"")) or "message")
 
 
 def _read_given(rules: RowRules, key: str, body: bytes) -> Message:

@@ -6,6 +6,8 @@ before, and what is said of it, is :mod:`._answers`.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -26,10 +28,12 @@ SHOWN = 80
 SHOWN_NAME = 300
 """Characters of a wrong entry's name that are kept and shown; names of vassals are shorter."""
 
+_RAW_BYTE = re.compile(r"\\\\|\\udc([89a-f][0-9a-f])")  # as repr writes what "surrogateescape" made of a byte
+
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """One entry that can't be a vassal: which field, its value as shown, and why.
+    """One entry that can't be a vassal: which field, its value as shown ("" for none), and why.
 
     ``name`` is the vassal's where the entry has one, else whatever tells the entry from others (a row's number, a key).
     """
@@ -48,7 +52,7 @@ class BadField(Exception):
         self.field, self.value, self.reason = field, value, reason
 
     def of(self, name: str) -> Wrong:
-        return Wrong(cut_name(name), self.field, show(self.value), self.reason)
+        return Wrong(cut_name(name), self.field, "" if _is_missing(self.value) else show(self.value), self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,17 +226,51 @@ def read_text(value: object, field: str) -> str:
             except UnicodeDecodeError:
                 raise BadField(field, value, "is no UTF-8") from None
         case _:
-            raise BadField(field, value, f"is no text but {type(value).__name__}")
+            raise BadField(field, value, f"is {_kind_of(value)}, not text")
 
 
 def show(value: object) -> str:
-    """A value on one line, cut where it is long. Never raises."""
+    """A value on one line as its source has it, cut where it is long. Bytes are text, those that are none ``\\xNN``."""
     try:
-        text = repr(value[: SHOWN + 1] if isinstance(value, str | bytes) else value)
+        text = _write(value)
     except Exception:
         text = f"a {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _write(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case str():
+            return _RAW_BYTE.sub(lambda found: f"\\x{found[1]}" if found[1] else found[0], repr(value[: SHOWN + 1]))
+        case bytes() | bytearray() | memoryview():
+            return _write(bytes(value[: 4 * SHOWN]).decode("utf-8", "surrogateescape"))
+        case Decimal() | datetime():
+            return str(value)
+        case dict() | list():
+            return json.dumps(value, default=show)
+        case _:
+            return repr(value)
+
+
+def _kind_of(value: object) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float() | Decimal():
+            return "a number"
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "an object"
+        case datetime():
+            return "a time"
+        case _:
+            return f"of type {type(value).__name__}"
 
 
 def cut_name(name: str) -> str:

@@ -79,6 +79,13 @@ def test_a_password_in_a_url_is_not_shown() -> None:
     assert "secret" not in repr(read_message(RULES, "", b"http://user:secret@example.com/a.ini"))
 
 
+def test_what_is_wrong_is_told_as_it_was_sent() -> None:
+    assert read_message(RULES, "", b"no \xff") == Wrong(r"no \xff", "body", r"'no \xff'", "is no UTF-8")
+    empty = read_message(RULES, "", b"")
+    assert isinstance(empty, Wrong)
+    assert (empty.name, empty.value) == ("message", "")
+
+
 @pytest.mark.parametrize(("key", "body"), [("a.ini", b"[uwsgi]"), ("", b"http://example.com/a.ini")])
 def test_tyrant_mode_refuses_what_has_no_owner_by_name(key: str, body: bytes) -> None:
     wrong = read_message(TYRANT, key, body)

@@ -63,11 +63,11 @@ def test_times(ts: object, version: int) -> None:
         ("ts", DatetimeMS(2**63 - 1), "is no time"),
         ("ts", {"$date": 1}, "is no time"),
         ("config", None, "is missing"),
-        ("config", 5, "is no text but int"),
-        ("config", ["x"], "is no text but list"),
+        ("config", 5, "is a number, not text"),
+        ("config", ["x"], "is a list, not text"),
         ("config", "x" * (MAX_CONFIG + 1), "65,535 bytes at most"),
         ("config", b"\xff", "is no UTF-8"),
-        ("socket", 5, "is no text but int"),
+        ("socket", 5, "is a number, not text"),
     ],
 )
 def test_wrong_fields_are_named_with_their_document(field: str, value: object, reason: str) -> None:

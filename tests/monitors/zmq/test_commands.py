@@ -56,7 +56,7 @@ def test_commands(frames: tuple[bytes, ...], command: TouchCommand | DestroyComm
 
 FRAMES = "there are 2 to 6: command, name, config, uid, gid, socket"
 ENDING = "its ending is no config's (.ini, .xml, .yaml, .json, …), or it has 255 bytes or more"
-FILE = "is missing, and b'exec://ls.ini' is no file's name"
+FILE = "is missing, and 'exec://ls.ini' is no file's name"
 
 
 @pytest.mark.parametrize(
@@ -66,23 +66,23 @@ FILE = "is missing, and b'exec://ls.ini' is no file's name"
         ((b"",), Wrong("message", "frames", "1", FRAMES)),
         ((b"touch", b"a.ini", b"x", b"", b"", b"", b""), Wrong("message", "frames", "7", FRAMES)),
         ((b"touch", b"a.ini", *[b""] * 998), Wrong("message", "frames", "1000", FRAMES)),
-        ((b"stop", b"a.ini"), Wrong("a.ini", "command", "b'stop'", "is neither 'touch' nor 'destroy'")),
-        ((b"", b""), Wrong("", "command", "b''", "is neither 'touch' nor 'destroy'")),
-        ((b"TOUCH", b"a.ini"), Wrong("a.ini", "command", "b'TOUCH'", "is neither 'touch' nor 'destroy'")),
-        ((b"touch\0", b"a.ini"), Wrong("a.ini", "command", r"b'touch\x00'", "is neither 'touch' nor 'destroy'")),
-        ((b"touch", b""), Wrong("", "name", "b''", "is missing")),
-        ((b"touch", b"a.conf", b"x"), Wrong("a.conf", "name", "b'a.conf'", ENDING)),
-        ((b"touch", b"a\0.ini", b"x"), Wrong("a\0.ini", "name", r"b'a\x00.ini'", "no name may hold a NUL")),
-        ((b"touch", b"\xff.ini", b"x"), Wrong("\ufffd.ini", "name", r"b'\xff.ini'", "is no UTF-8")),
-        ((b"touch", b"a.ini", b"\xff"), Wrong("a.ini", "config", r"b'\xff'", "is no UTF-8")),
-        ((b"touch", b"a.ini", b" \n"), Wrong("a.ini", "config", r"b' \n'", "is missing")),
-        ((b"touch", b"a.ini", b"a\0b"), Wrong("a.ini", "config", r"b'a\x00b'", "no config may hold a NUL")),
-        ((b"touch", b"exec://ls.ini"), Wrong("exec://ls.ini", "config", "b''", FILE)),
+        ((b"stop", b"a.ini"), Wrong("a.ini", "command", "'stop'", "is neither 'touch' nor 'destroy'")),
+        ((b"", b""), Wrong("", "command", "", "is neither 'touch' nor 'destroy'")),
+        ((b"TOUCH", b"a.ini"), Wrong("a.ini", "command", "'TOUCH'", "is neither 'touch' nor 'destroy'")),
+        ((b"touch\0", b"a.ini"), Wrong("a.ini", "command", r"'touch\x00'", "is neither 'touch' nor 'destroy'")),
+        ((b"touch", b""), Wrong("", "name", "", "is missing")),
+        ((b"touch", b"a.conf", b"x"), Wrong("a.conf", "name", "'a.conf'", ENDING)),
+        ((b"touch", b"a\0.ini", b"x"), Wrong("a\0.ini", "name", r"'a\x00.ini'", "no name may hold a NUL")),
+        ((b"touch", b"\xff.ini", b"x"), Wrong("\ufffd.ini", "name", r"'\xff.ini'", "is no UTF-8")),
+        ((b"touch", b"a.ini", b"\xff"), Wrong("a.ini", "config", r"'\xff'", "is no UTF-8")),
+        ((b"touch", b"a.ini", b" \n"), Wrong("a.ini", "config", "", "is missing")),
+        ((b"touch", b"a.ini", b"a\0b"), Wrong("a.ini", "config", r"'a\x00b'", "no config may hold a NUL")),
+        ((b"touch", b"exec://ls.ini"), Wrong("exec://ls.ini", "config", "", FILE)),
         (
             (b"touch", b"a.ini", b"x", b"", b"", b"\0"),
-            Wrong("a.ini", "socket", r"b'\x00'", "no address may hold a NUL"),
+            Wrong("a.ini", "socket", r"'\x00'", "no address may hold a NUL"),
         ),
-        ((b"destroy", b"a"), Wrong("a", "name", "b'a'", ENDING)),
+        ((b"destroy", b"a"), Wrong("a", "name", "'a'", ENDING)),
     ],
 )
 def test_wrong_messages(frames: tuple[bytes, ...], wrong: Wrong) -> None:
@@ -107,14 +107,14 @@ MISSING = "is missing, and Tyrant mode needs uid and gid"
     [
         ((b"1000", b"100"), Owner(1000, 100)),
         ((b" 1000\n", b"0"), Owner(1000, 0)),  # root is for the law to refuse
-        ((), Wrong("a.ini", "uid", "b''", MISSING)),
-        ((b"", b""), Wrong("a.ini", "uid", "b''", MISSING)),
-        ((b"1000",), Wrong("a.ini", "gid", "b''", MISSING)),
-        ((b"", b"100"), Wrong("a.ini", "uid", "b''", MISSING)),
-        ((b"root", b"100"), Wrong("a.ini", "uid", "b'root'", "is no number")),
-        ((b"1000", b"-1"), Wrong("a.ini", "gid", "b'-1'", "is no number")),
-        ((b"1000", b"4294967295"), Wrong("a.ini", "gid", "b'4294967295'", "is no number of a user or group")),
-        ((b"\xff", b"100"), Wrong("a.ini", "uid", r"b'\xff'", "is no UTF-8")),
+        ((), Wrong("a.ini", "uid", "", MISSING)),
+        ((b"", b""), Wrong("a.ini", "uid", "", MISSING)),
+        ((b"1000",), Wrong("a.ini", "gid", "", MISSING)),
+        ((b"", b"100"), Wrong("a.ini", "uid", "", MISSING)),
+        ((b"root", b"100"), Wrong("a.ini", "uid", "'root'", "is no number")),
+        ((b"1000", b"-1"), Wrong("a.ini", "gid", "'-1'", "is no number")),
+        ((b"1000", b"4294967295"), Wrong("a.ini", "gid", "'4294967295'", "is no number of a user or group")),
+        ((b"\xff", b"100"), Wrong("a.ini", "uid", r"'\xff'", "is no UTF-8")),
     ],
 )
 def test_in_tyrant_mode_the_owner_comes_along(owner: tuple[bytes, ...], found: Owner | Wrong) -> None:

@@ -140,7 +140,7 @@ def test_owners_and_sockets_come_along(emperor: EmperorUnderTest, say: Say, endp
         say("touch", name, vassal_config({"report": emperor.report.path, "serve": 9}), *rest)
 
     touch("none.ini")
-    emperor.wait_logged("'none.ini' refused: uid b'': is missing, and Tyrant mode needs uid and gid")
+    emperor.wait_logged("'none.ini' refused: uid is missing, and Tyrant mode needs uid and gid")
     touch("root.ini", "0", "0")
     emperor.wait_logged("'root.ini' refused: owner 0:0: Tyrant mode runs nothing as root")
 

@@ -151,7 +151,7 @@ def test_znodes(data: Any, name: str, expected: VassalSpec) -> None:
         ({"config": CONFIG, "uid": -1, "gid": 33}, "uid", ""),
         ({"config": CONFIG, "uid": True, "gid": 33}, "uid", ""),
         ({"config": CONFIG, "uid": [1], "gid": 33}, "uid", ""),
-        ({"config": CONFIG, "socket": 3031}, "socket", "no text"),
+        ({"config": CONFIG, "socket": 3031}, "socket", "not text"),
     ],
 )
 def test_one_wrong_field_is_named(data: Any, field: str, reason: str) -> None:

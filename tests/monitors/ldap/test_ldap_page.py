@@ -16,18 +16,14 @@ PAGE = Path(__file__).parents[3] / "docs/monitors/ldap.md"
 
 async def test_the_quick_start(pushing: Slapd) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (script,) = [block for block in blocks if block.startswith("ldapadd -x")]
-    commands = re.findall(r"ldap\w+ .*?(?:END\n.*?\nEND\n|\n)", script, re.DOTALL)
-    assert [command.split()[0] for command in commands] == ["ldapadd", "ldapmodify", "ldapdelete"]
-    pushing.add_base("vassals")
+    scripts = [re.sub("^(curl|sleep) .*\n", "", block, flags=re.MULTILINE) for block in blocks if " -W" in block]
+    assert [script.split()[0] for script in scripts] == ["ldapadd", "ldapmodify", "ldapdelete"]
     async with watching_ldap(f"ldap://{pushing.address}/ou=vassals,{SUFFIX}") as watched:
-        await watched.until_there()
-        for command, config in zip(commands, ("3031", "3032", None), strict=True):
-            ready = command.replace(" -W", f" -w {PASSWORD} -H ldap://{pushing.address}")
+        for script, answer in zip(scripts, (b'b"first"', b'b"second"', b""), strict=True):
+            ready = script.replace(" -W", f" -w {PASSWORD} -H ldap://{pushing.address}")
             await trio.run_process(["sh", "-c", ready], capture_stdout=True, stderr=subprocess.STDOUT)
-            if config is None:
-                await watched.until_there()
-            else:
+            if answer:
                 await watched.until_there("hello.ini")
-                wanted = f"[uwsgi]\nhttp-socket = 127.0.0.1:{config}\nmaster = true\n".encode()
-                await watched.until(lambda wanted=wanted: watched.vassals["hello.ini"].config == wanted)  # type: ignore[misc]
+                await watched.until(lambda answer=answer: answer in (watched.vassals["hello.ini"].config or b""))  # type: ignore[misc]
+            else:
+                await watched.until_there()

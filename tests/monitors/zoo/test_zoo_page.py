@@ -14,16 +14,16 @@ PAGE = Path(__file__).parents[3] / "docs" / "monitors" / "zoo.md"
 async def test_the_quick_start_starts_reloads_and_stops_a_vassal(znodes: Znodes) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     code = code.replace("127.0.0.1:2181", f"127.0.0.1:{znodes.server.port}").replace("/emperor/", f"{znodes.path}/")
-    lines = code.splitlines()
     scope: dict[str, object] = {}
     async with watching_znodes(znodes.argument()) as watched:
         await watched.until_there()
-        for end in range(len(lines)):
-            await off_loop(exec, lines[end], scope)
-            if ".create(" in lines[end]:
+        parts = re.split(r"^input\(.*\n", code, flags=re.MULTILINE)
+        assert len(parts) == 3
+        for part, answer in zip(parts, (b"first", b"second", b""), strict=True):
+            await off_loop(exec, part, scope)
+            if answer:
                 await watched.until_there("hello.ini")
-            if ".set(" in lines[end]:
-                await watched.until(lambda: b"3032" in (watched.vassals["hello.ini"].config or b""))
+                await watched.until(lambda answer=answer: answer in (watched.vassals["hello.ini"].config or b""))  # type: ignore[misc]
         await watched.until_there()
         assert [type(seen) for seen in watched.observations[1:]] == [Touch, Touch, Destroy]
         scope["zk"].close()  # type: ignore[attr-defined]

@@ -156,7 +156,8 @@ def drop_privileges(settings: Settings) -> None:
     if settings.gid is None and settings.uid is not None and user is None:
         raise UsageError(f"--uid {settings.uid}: it is nobody's number here, so its group is unknown: give --gid, too")
     gid = _lookup_group(settings.gid) if settings.gid is not None else user.pw_gid if user else os.getgid()
-    with _naming("gid", str(gid)):
+    given = ("gid", settings.gid) if settings.gid is not None else ("uid", settings.uid or "")
+    with _naming(*given):
         if os.geteuid() == 0:
             os.setgroups(os.getgrouplist(user.pw_name, gid) if user else [])
         os.setresgid(gid, gid, gid)

@@ -33,6 +33,11 @@ class Event:
         return type(self).__name__
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 vassal``, ``2 vassals``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 # --- the emperor -----------------------------------------------------------------------------------------------------
 
 
@@ -65,7 +70,7 @@ class EmperorStopping(Event):
 
     @property
     def text(self) -> str:
-        return f"{self.reason}: stopping {self.vassals} vassals"
+        return f"{self.reason}: stopping {counted(self.vassals, 'vassal')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ class EmperorStopped(Event):
     @property
     def text(self) -> str:
         if self.left_behind:
-            return f"{self.left_behind} vassals hang in the kernel and could not be killed; bye"
+            hang = "hangs" if self.left_behind == 1 else "hang"
+            return f"{counted(self.left_behind, 'vassal')} {hang} in the kernel and could not be killed; bye"
         return "all vassals are gone; bye"
 
 
@@ -138,7 +144,8 @@ class Lagged(Event):
 
     @property
     def text(self) -> str:
-        return f"{self.dropped} events were dropped here, because they were not taken fast enough"
+        were = "was" if self.dropped == 1 else "were"
+        return f"{counted(self.dropped, 'event')} {were} dropped here, not taken fast enough"
 
 
 # --- monitors --------------------------------------------------------------------------------------------------------
@@ -157,7 +164,7 @@ class MonitorReady(MonitorEvent):
 
     @property
     def text(self) -> str:
-        return f"watching, {self.vassals} vassals"
+        return f"watching, {counted(self.vassals, 'vassal')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +416,7 @@ class VassalParked(VassalEvent):
 
     @property
     def text(self) -> str:
-        often = f"{self.restarts} restarts within {self.window:g} s"
+        often = f"{counted(self.restarts, 'restart')} within {self.window:g} s"
         return f"failed: {often}; parked until its config changes or a command starts it"
 
 

@@ -100,12 +100,13 @@ class Desired:
     """What the supervisor wants of one vassal: the newest, never a history.
 
     ``spec`` is ``None`` where the vassal must go. ``revision`` rises with every reason to reload, ``life`` wherever the
-    process must be another one. Both only ever rise.
+    process must be another one. Both only ever rise. ``why`` it must go is for people.
     """
 
     spec: VassalSpec | None
     revision: int = 0
     life: int = 0
+    why: str = "it is not wanted any more"
 
 
 @dataclass(frozen=True, slots=True)

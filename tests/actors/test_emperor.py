@@ -131,7 +131,9 @@ async def test_an_outsider_sees_events_from_the_start(autojump_clock: MockClock)
             await monitor.emit(Touch(VassalSpec("a.ini", 1)))
             await trio.sleep(1)
             emperor.stop()
-            seen = [type(occurrence.event).__name__ async for occurrence in occurrences]
+            told = [occurrence.event async for occurrence in occurrences]
+    assert [event.text for event in told if isinstance(event, events.StopSent)] == ["told to stop: the emperor stops"]
+    seen = [type(event).__name__ for event in told]
     assert [name for name in seen if name != "VassalAccepting"] == [
         "MonitorReady",
         "VassalAdded",

@@ -197,7 +197,7 @@ async def test_a_full_pipe_holds_up_nobody_and_the_loss_is_told(pipe: tuple[IO[b
             while b"pid 9999\n" not in written:
                 written += await trio.to_thread.run_sync(out.read, 65536)
     lines = written.decode().splitlines()
-    told = [line for line in lines if "were dropped here" in line]
+    told = [line for line in lines if " dropped here" in line]
     assert told
     lost = sum(int(line.split("emperor: ")[1].split()[0]) for line in told)
     assert lost == 10_000 - (len(lines) - len(told))
@@ -272,3 +272,24 @@ async def test_lines_that_could_not_be_written_are_counted(tmp_path: Path) -> No
     told, line = (tmp_path / "log").read_text().splitlines()
     assert told == "2 lines of the emperor's log could not be written here"
     assert line.endswith("pid 3")
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (events.EmperorStopping("SIGTERM", 1), "SIGTERM: stopping 1 vassal"),
+        (events.EmperorStopping("SIGTERM", 0), "SIGTERM: stopping 0 vassals"),
+        (events.EmperorStopped(1), "1 vassal hangs in the kernel and could not be killed; bye"),
+        (events.EmperorStopped(2), "2 vassals hang in the kernel and could not be killed; bye"),
+        (events.MonitorReady("x", 1), "watching, 1 vassal"),
+        (events.MonitorReady("x", 2), "watching, 2 vassals"),
+        (events.Lagged(1), "1 event was dropped here, not taken fast enough"),
+        (events.Lagged(2), "2 events were dropped here, not taken fast enough"),
+        (
+            events.VassalParked(SHOP, 1, 9.0),
+            "failed: 1 restart within 9 s; parked until its config changes or a command starts it",
+        ),
+    ],
+)
+def test_one_is_no_many(event: events.Event, text: str) -> None:
+    assert event.text == text

@@ -153,6 +153,20 @@ def test_its_own_config_in_every_format_reigns(emperor: EmperorUnderTest) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else")
 @pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        (["--uid", "root"], "--uid root: Operation not permitted"),
+        (["--uid", "root", "--gid", "root"], "--gid root: Operation not permitted"),
+    ],
+)
+def test_whom_nobody_cant_become_is_named_by_the_option_that_was_given(options: list[str], start: str) -> None:
+    command = ["setpriv", *AS_NOBODY, *command_of(Kind.OURS), "--emperor", "/tmp", *options]
+    refused = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=PATIENCE)
+    assert (refused.returncode, refused.stderr) == (2, f"emperor-trio: {start}\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else")
+@pytest.mark.parametrize(
     ("prefix", "options", "clue"),
     [
         (AS_NOBODY, [], "--emperor-tyrant needs root to run each"),

@@ -134,7 +134,7 @@ class Supervisor:
         self._closing = True
         self._check_empty()
         for actor in list(self._table.values()):
-            actor.want(Desired(None))
+            actor.want(Desired(None, why="the emperor stops"))
         self._mercy.deadline = trio.current_time() + mercy
         with self._mercy:
             await self._empty.wait()
@@ -298,7 +298,7 @@ class Supervisor:
         if change is None:
             if vassal not in self._denied:  # they ask every second
                 self._denied.add(vassal)
-                why = f"all {most} zergs are there already" if most else "there is no --emperor-broodlord"
+                why = f"the most there may be is {events.counted(most, 'zerg')}" if most else "there is no --emperor-broodlord"
                 self._publish(events.ReinforcementAsked(vassal, granted=False, reason=f"none, {why}"))
             return []
         self._denied.discard(vassal)

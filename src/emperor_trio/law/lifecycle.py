@@ -277,7 +277,7 @@ class _Turn(Moves):
     def _settle_alive(self) -> None:
         desired, state = self.desired, self.state
         if desired.spec is None:
-            self.stop(Leaving.ASKED, "it is not wanted any more")
+            self.stop(Leaving.ASKED, desired.why)
         elif desired.life != state.life:
             self.stop(Leaving.REPLACED, "it must be another process")
         elif desired.revision != state.revision and state.reload_until == NEVER:

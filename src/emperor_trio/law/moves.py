@@ -168,7 +168,7 @@ class Moves:
 
     def park(self, restarts: int, window: float) -> None:
         self.drop_listener()
-        self.change(phase=Phase.PARKED, reason=f"{restarts} restarts within {window:g} s")
+        self.change(phase=Phase.PARKED, reason=f"{events.counted(restarts, 'restart')} within {window:g} s")
         self.publish(events.VassalParked(self.vassal, restarts, window))
 
     def drop_listener(self) -> None:

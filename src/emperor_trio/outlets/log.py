@@ -20,7 +20,7 @@ from typing import Protocol
 
 import trio
 
-from emperor_trio.events import Event, Level, MonitorEvent, VassalEvent
+from emperor_trio.events import Event, Level, MonitorEvent, VassalEvent, counted
 from emperor_trio.masking import masked
 from emperor_trio.model import VassalId
 from emperor_trio.outlets.text import printable, well_formed
@@ -206,7 +206,9 @@ class LogOutlet:
         """In the thread. A stream that is closed or full costs its lines, and is told of the loss when it is back."""
         try:
             if self._lost:
-                write_all(self._fd, f"{self._lost} lines of the emperor's log could not be written here\n".encode())
+                write_all(
+                    self._fd, f"{counted(self._lost, 'line')} of the emperor's log could not be written here\n".encode()
+                )
                 self._lost = 0
             write_all(self._fd, batch)
         except OSError:

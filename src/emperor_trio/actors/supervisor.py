@@ -298,7 +298,7 @@ class Supervisor:
         if change is None:
             if vassal not in self._denied:  # they ask every second
                 self._denied.add(vassal)
-                why = f"the most there may be is {events.counted(most, 'zerg')}" if most else "there is no --emperor-broodlord"
+                why = f"there may be {events.counted(most, 'zerg')}" if most else "there is no --emperor-broodlord"
                 self._publish(events.ReinforcementAsked(vassal, granted=False, reason=f"none, {why}"))
             return []
         self._denied.discard(vassal)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emperor_trio.cli.arguments import Argument, parse_arguments
+from emperor_trio.cli.arguments import Argument, parse_arguments, unknown_option
+from emperor_trio.cli.foreign import IGNORED, uwsgi_options
 from emperor_trio.errors import UsageError
+from emperor_trio.settings import NAMES
 
 
 @pytest.mark.parametrize(
@@ -54,9 +57,13 @@ def test_parse(line: str, expected: list[tuple[str | None, str | None]] | None) 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--emperor-throtle 5", "--emperor-throtle: unknown option; did you mean emperor-throttle?"),
+        ("--emperor-throtle 5", "--emperor-throtle: unknown option; did you mean --emperor-throttle?"),
+        ("--nonsense", "--nonsense: unknown option; see --help for all there are"),
+        ("--procesess 4", "--procesess: unknown option; did you mean --processes?"),
         ("--qqqqqqqqqq", "--qqqqqqqqqq: unknown option; see --help"),
-        ("--emperor-t", "--emperor-t is ambiguous: --emperor-throttle, --emperor-trigger-socket, --emperor-tyrant"),
+        ("--emperor-t", "--emperor-t is ambiguous: --emperor-throttle, --emperor-tyrant"),
+        ("--vassals-s", "--vassals-s is ambiguous: --vassal-set, --vassals-start-hook, --vassals-stop-hook"),
+        ("--max", "--max is ambiguous: --max-apps, --max-requests"),
         ("--emperor", "--emperor needs a value: a folder, a pattern or SCHEME://…"),
         ("-l", "-l needs a value: a whole number, 1 or more"),
         ("--processes", "--processes needs a value"),
@@ -69,6 +76,15 @@ def test_errors(line: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_arguments(line.split())
     assert message in str(caught.value)
+
+
+def test_no_option_that_would_be_refused_is_suggested() -> None:
+    allowed = {*NAMES, *(name for name, option in uwsgi_options().items() if option.kind == IGNORED)}
+    refused = [name for name in uwsgi_options() if name not in allowed]
+    assert refused
+    for name in refused:
+        guess = re.search(r"did you mean --(.*)\?", unknown_option(name + "x", "--"))
+        assert guess is None or guess[1] in allowed
 
 
 @settings(deadline=None)  # the machine may be busy

@@ -162,7 +162,7 @@ def test_nothing_to_watch(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--emperor-throtle", "5"], ["--emperor-throtle: unknown option; did you mean emperor-throttle?"]),
+        (["--emperor-throtle", "5"], ["--emperor-throtle: unknown option; did you mean --emperor-throttle?"]),
         (["--emperor", "/a", "--emperor-freq", "x"], ["--emperor-freq x: expected a number of seconds above 0"]),
         (["--emperor", "/a", "--http", ":80"], ["--http :80: the emperor opens no router", "config of a vassal"]),
         (["--emperor", "/a", "--daemonize", "/x"], ["--daemonize /x: the init system", "--logto"]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from emperor_trio.cli.foreign import uwsgi_options
+from emperor_trio.cli.foreign import IGNORED, uwsgi_options
 from emperor_trio.errors import UsageError
 from emperor_trio.masking import masked
 from emperor_trio.settings import NAMES, OPTIONS
@@ -48,10 +48,11 @@ def nearest(word: str, among: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(word, list(among), 1, 0.6)), None)
 
 
-def unknown_option(name: str) -> str:
-    """What to say about an option that nobody knows."""
-    guess = nearest(name, [*NAMES, *uwsgi_options()])
-    return "unknown option" + (f"; did you mean {guess}?" if guess else "; see --help for all there are")
+def unknown_option(name: str, dashes: str = "") -> str:
+    """What to say about an option that nobody knows; a guess is never one that would be refused. ``dashes`` are for
+    where options have them."""
+    guess = nearest(name, [*NAMES, *_ignored(uwsgi_options())])
+    return "unknown option" + (f"; did you mean {dashes}{guess}?" if guess else "; see --help for all there are")
 
 
 def _long(text: str, rest: Iterator[str]) -> Argument:
@@ -101,8 +102,17 @@ def _completed(typed: str) -> str:
         if typed and len(meant) == 1:
             return fitting[0]
         if typed and meant:
-            raise UsageError(f"--{typed} is ambiguous: {_some(sorted(meant))}")
-    raise UsageError(f"--{typed}: {unknown_option(typed)}")
+            raise UsageError(f"--{typed} is ambiguous: {_choice(sorted(meant))}")
+    raise UsageError(f"--{typed}: {unknown_option(typed, '--')}")
+
+
+def _choice(names: Sequence[str]) -> str:
+    """The options among these that mean something here, where there are such; else those that are ignored, if any."""
+    return _some([name for name in names if name in NAMES] or _ignored(names) or names)
+
+
+def _ignored(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name in uwsgi_options() and uwsgi_options()[name].kind == IGNORED]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from pika.channel import Channel, ContentFrameAssembler  # type: ignore[import-u
 from pika.connection import Connection  # type: ignore[import-untyped]
 
 from emperor_trio.model import MAX_CONFIG
+from emperor_trio.monitors import _plain
 from emperor_trio.monitors._wait import ANSWER_LIMIT, UNHEARD_LIMIT, helpers
 
 PREFETCH = 500
@@ -205,14 +206,12 @@ def explain(error: BaseException) -> str:
             return "no answer in time"
         case ssl.SSLCertVerificationError():
             return f"its certificate is not to be trusted: {error.verify_message}"
-        case socket.gaierror():
-            return f"its name can't be resolved: {error.strerror}"
-        case OSError() if error.strerror:
-            return error.strerror
         case BaseExceptionGroup():
             return explain(error.exceptions[0])
         case OSError() | trio.BrokenResourceError() if error.__cause__ is not None:
             return explain(error.__cause__)
+        case OSError():
+            return _plain.explain(error)
         case _:
             return f"{type(error).__name__}: {error}".removesuffix(": ")
 

@@ -19,6 +19,7 @@ import trio
 from emperor_trio.errors import UsageError
 from emperor_trio.masking import masked
 from emperor_trio.model import MAX_CONFIG
+from emperor_trio.monitors._plain import explain
 
 MOST_REDIRECTS = 5
 AT_ONCE = 8
@@ -224,6 +225,7 @@ def _host_of(url: httpx.URL) -> str:
 def _explain(error: httpx.HTTPError | httpx.InvalidURL) -> str:
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
     reason: BaseException | None = error
-    while reason is not None and not str(reason):
+    while reason is not None and not isinstance(reason, OSError):  # the system's own word is the plainest
         reason = reason.__cause__ or reason.__context__
-    return " ".join(masked(f"{kind}: {reason or 'the connection broke'}"[:SAID]).split())
+    said = explain(reason) if reason else str(error)
+    return " ".join(masked(f"{kind}: {said or 'the connection broke'}"[:SAID]).split())

@@ -27,6 +27,10 @@ _ALIASES = {
 
 _KEYS_OF_JSON = {"json", "defaults"}
 
+_JARGON = re.compile(
+    r" or maybe a camelCase version of one| Refer to docstring\.?| according (?:to )?RFC \d+|\[Errno -?\d+\] "
+)
+
 
 class BadArgument(Exception):
     """The argument is wrong. The message says what, and the way out."""
@@ -111,7 +115,7 @@ def _name_servers(
         for host in hosts:
             parse_uri(f"mongodb://{host}/", warn=False)
     except (PyMongoError, ValueError) as error:
-        raise BadArgument(f"the address {address!r} is no host:port: {error}") from None
+        raise BadArgument(f"the address {address!r} is no host:port: {explain_driver(error)}") from None
     return Target(
         hosts, ",".join(hosts), *_split_namespace(collection.strip() or COLLECTION), query, chosen, ignored=ignored
     )
@@ -128,7 +132,7 @@ def _parse_connection_string(text: str) -> Target:
         found = parse_uri(f"mongodb://{address}", warn=False)
     except (PyMongoError, ValueError) as error:
         raise BadArgument(
-            f"the connection string is wrong: {error} (it is mongodb://[user:password@]host[:port],…"
+            f"the connection string is wrong: {explain_driver(error)} (it is mongodb://[user:password@]host[:port],…"
             "/db.collection[?options][;{filter}]; user and password with % escapes)"
         ) from None
     database, collection = found["database"], found["collection"]
@@ -139,6 +143,15 @@ def _parse_connection_string(text: str) -> Target:
     shown = ",".join(host if port is None else f"{host}:{port}" for host, port in found["nodelist"])
     given = frozenset(name.lower() for name in found["options"])
     return Target(f"mongodb://{address}", shown, database, collection, _read_filter(query, "the filter"), given=given)
+
+
+def explain_driver(error: Exception) -> str:
+    """The driver's complaint about an address or an option, without what is meant for programmers."""
+    said = _JARGON.sub("", " ".join(str(error).split()))
+    if "quote_plus" not in said:
+        return masked(said)
+    missing = "user and password need % escapes (: is %3A, / is %2F, @ is %40, % is %25)"
+    return f"the port is no number, or {missing}" if said.startswith("Port") else missing
 
 
 def _split_namespace(text: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from emperor_trio.masking import masked
 from emperor_trio.model import MAX_CONFIG
 from emperor_trio.monitors._mongo_argument import Target
 from emperor_trio.monitors._mongo_documents import CODEC, FIELDS, Documents, Read, identities_of, key_of, read_all
+from emperor_trio.monitors._plain import without_numbers
 from emperor_trio.monitors._rows import RowRules
 from emperor_trio.monitors._wait import ANSWER_LIMIT, CONNECT_LIMIT
 
@@ -254,7 +255,9 @@ def _changed_key(change: Change) -> bytes | None:
 
 def explain_error(error: Exception, shown: str) -> str:
     """One line without passwords: which server, what happened, and what to do about it."""
-    said = masked(_DRIVERS_TAIL.sub("", " ".join(str(error)[: 10 * SAID].split()))).removeprefix(f"{shown}: ")[:SAID]
+    said = masked(_DRIVERS_TAIL.sub("", " ".join(without_numbers(str(error)[: 10 * SAID]).split()))).removeprefix(
+        f"{shown}: "
+    )[:SAID]
     match error:
         case OperationFailure() if error.code in LOGIN_REFUSED:
             return (

@@ -20,6 +20,7 @@ from psycopg import Error, generators, pq
 from psycopg.conninfo import conninfo_attempts, make_conninfo
 from psycopg.waiting import Ready, Wait
 
+from emperor_trio.monitors._plain import without_numbers
 from emperor_trio.monitors._wait import ANSWER_LIMIT
 
 WHOLE_LIMIT = 60.0
@@ -232,4 +233,5 @@ def _explain_error(result: pq.abc.PGresult) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text[:SAID].split())
+    """As libpq has it, but for what it asks back on a line of its own."""
+    return " ".join(without_numbers(text[:SAID]).replace("\n\tIs the server", "; is the server").split())

@@ -6,7 +6,6 @@ depends on what a server remembers. What the bytes mean is :mod:`._zoo_wire`.
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 from collections import deque
@@ -18,6 +17,7 @@ import trio
 
 from emperor_trio.errors import MonitorError
 from emperor_trio.monitors import _zoo_wire as wire
+from emperor_trio.monitors._plain import explain
 from emperor_trio.monitors._wait import ANSWER_LIMIT, CONNECT_LIMIT, UNHEARD_LIMIT
 from emperor_trio.monitors._zoo_address import ZooAddress
 
@@ -261,14 +261,3 @@ async def _connect(host: str, port: int, login: str, fired: Fired) -> Session:
 
 def _name(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def explain(error: BaseException) -> str:
-    """The system's own words for why a connection failed, from below what Trio wraps around them."""
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(dict.fromkeys(explain(inner) for inner in error.exceptions))
-    if error.__cause__ is not None:
-        return explain(error.__cause__)
-    if isinstance(error, OSError) and (error.errno or 0) > 0:  # names that do not resolve have numbers of their own
-        return os.strerror(error.errno or 0)
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -16,9 +16,8 @@ from pymongo.errors import PyMongoError
 
 from emperor_trio.errors import MonitorError, UsageError
 from emperor_trio.events import MonitorNotice
-from emperor_trio.masking import masked
 from emperor_trio.monitors._answers import REPEAT, Answers
-from emperor_trio.monitors._mongo_argument import BadArgument, Target, parse_argument, parse_keys
+from emperor_trio.monitors._mongo_argument import BadArgument, Target, explain_driver, parse_argument, parse_keys
 from emperor_trio.monitors._mongo_connection import Connection, connected, make_client
 from emperor_trio.monitors._mongo_documents import Documents
 from emperor_trio.monitors._rows import RowRules
@@ -42,7 +41,7 @@ class MongoMonitor:
         except BadArgument as error:
             raise UsageError(f"--emperor {context.name}: {error}") from None
         except (PyMongoError, ValueError, TypeError, OSError) as error:
-            raise UsageError(f"--emperor {context.name}: an option is wrong: {masked(str(error))}") from None
+            raise UsageError(f"--emperor {context.name}: an option is wrong: {explain_driver(error)}") from None
         self._rules = RowRules.of(context)
         self._answers = Answers(context.name, context.publish)
         self._documents = Documents()

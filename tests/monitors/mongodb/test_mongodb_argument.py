@@ -122,6 +122,8 @@ def test_the_form_with_keys(text: str, expected: Target) -> None:
         ("mongodb://db/a.b?tls=true&tlsCAFile=/not/there", "/not/there"),
         ("mongodb://me:s3cret/x@db/a.b", "written %2F"),
         ("mongodb://me:s3cret:x@db/a.b", "% escapes"),
+        ("mongodb://me:s3%cret@db/a.b", "wrong: user and password need % escapes"),
+        ("mongodb://db:port/a.b", "the port is no number"),
         ("mongodb2://adr=a", "did you mean addr"),
         ("mongodb2://pasword=s3cret", "unknown key 'pasword' (did you mean password?); known are"),
         ("mongodb2://colour=s3,cret=1", "unknown key 'colour'; known are"),
@@ -146,6 +148,8 @@ def test_what_is_wrong_is_said_without_passwords(text: str, says: str) -> None:
     assert "--emperor mongodb" in told
     assert "s3" not in told
     assert "cret" not in told
+    for jargon in ("urllib", "docstring", "camelCase", "RFC", "[Errno"):
+        assert jargon not in told
     assert "\n" not in told
 
 

@@ -82,7 +82,7 @@ class HostPolicy:
         self._allowed: list[tuple[str, int | None]] = []
         for text in hosts:
             found = _HOST.fullmatch(text.strip())
-            if found is None:
+            if found is None or not 0 < int(found[5] or 1) < 65_536:
                 raise UsageError(f"--emperor-http-host {masked(text)}: is no HOST, HOST:PORT or *.DOMAIN")
             host = ((found[1] or "") + found[2].strip("[]")).lower()
             self._allowed.append((host, int(found[5]) if found[5] else None))

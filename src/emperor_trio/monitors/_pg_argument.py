@@ -81,6 +81,7 @@ def read_argument(text: str) -> PgArgument:
     if channel is not None:
         _check_channel(channel)
     given = _ask_libpq(conninfo)
+    _check_ports(given.get("port", ""))
     return PgArgument(
         parameters={**DEFAULTS, **given, "client_encoding": "UTF8"},
         query=query if query.strip() else DEFAULT_QUERY,
@@ -158,6 +159,13 @@ def _explain(complaint: str, conninfo: str) -> str:
 def _may_be_named(key: str, conninfo: str) -> bool:
     """Whether it is no piece of a password, which is for the one rule to say; where an @ follows, it may be one."""
     return f"{key}=***" in masked(f"pg://{conninfo}") and "@" not in conninfo.rpartition(key)[2]
+
+
+def _check_ports(ports: str) -> None:
+    """One for each host, or one for all; an empty one is the default. (libpq says so only when it connects.)"""
+    for port in ports.split(","):
+        if port.strip() and not (re.fullmatch(r"\s*[0-9]{1,5}\s*", port) and 0 < int(port) < 65_536):
+            raise ValueError("port is no number from 1 to 65535")
 
 
 def _read_timeout(given: Mapping[str, str]) -> float:

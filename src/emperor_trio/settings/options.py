@@ -124,7 +124,7 @@ class Settings:
         " emperor is started again.",
     )  # fmt: skip
     emperor_http_host: tuple[str, ...] = option(
-        (), values.TEXT, Group.SOURCES, many=True, ours=True,
+        (), values.HTTP_HOST, Group.SOURCES, many=True, ours=True,
         help="Fetch configs by HTTP from this host only: HOST, HOST:PORT or *.DOMAIN. Without it, from any host.",
     )  # fmt: skip
     emperor_http_timeout: float = option(

@@ -158,6 +158,15 @@ def _address(value: str) -> str:
     return value
 
 
+def _http_host(value: str) -> str:
+    host = re.fullmatch(
+        r"(?ai)(?:\*\.)?(?:\[[0-9a-f:.]+\]|[\w-]+(?:\.[\w-]+)*)\.?(?::(\d{1,5}))?", _text(value).strip()
+    )
+    if host is None or not 0 < int(host[1] or 1) < 65_536:
+        raise Unreadable
+    return value
+
+
 def _user(value: str) -> str:
     return _known(_text(value), lambda: pwd.getpwnam(value), "user")
 
@@ -203,6 +212,7 @@ FILE = Kind("FILE", "a path", _text)
 DIRECTORY = Kind("DIR", "the path of a folder", _text)
 COMMAND = Kind("COMMAND", "a command", _text, verbatim=True)
 ADDRESS = Kind("ADDRESS", "HOST:PORT, :PORT or the path of a unix socket", _address)
+HTTP_HOST = Kind("HOST", "HOST, HOST:PORT or *.DOMAIN, without http://", _http_host)
 COUNT = Kind("N", "a whole number, 0 or more", _integer(0))
 POSITIVE = Kind("N", "a whole number, 1 or more", _integer(1))
 SECONDS = Kind("S", "a number of seconds, 0 or more, such as 30 or 0.5", _seconds, unit="s")

@@ -223,7 +223,7 @@ def test_policies(hosts: tuple[str, ...], url: str, allowed: bool) -> None:
     assert HostPolicy(hosts).allows(httpx.URL(url)) is allowed
 
 
-@pytest.mark.parametrize("text", ["", "http://a/", "a/b", "*.*", "*", "a:port", "a b"])
+@pytest.mark.parametrize("text", ["", "http://a/", "a/b", "*.*", "*", "a:port", "a b", "a:99999", "a:0"])
 def test_wrong_policies(text: str) -> None:
     with pytest.raises(UsageError, match="--emperor-http-host"):
         HostPolicy((text,))

@@ -177,7 +177,7 @@ def test_nothing_to_watch(capsys: pytest.CaptureFixture[str]) -> None:
         (["versoin"], ["versoin: neither a folder", "did you mean version?"]),
         (["xyzzy"], ["xyzzy: neither a folder", "commands are help, "]),
         (["version", "2"], ["nothing may follow"]),
-        (["help", "xyzzy"], ["no option has to do with 'xyzzy'"]),
+        (["help", "xyzzy"], ["no option, command or monitor has to do with 'xyzzy'"]),
     ],
 )
 @pytest.mark.usefixtures("reigns")
@@ -249,6 +249,29 @@ def test_help_about_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert text.startswith("What to watch\n  --emperor-freq S")
     assert "--listen" not in text
+
+
+@pytest.mark.parametrize(
+    ("word", "lines"),
+    [
+        ("pg", ["Commands", "  pg-trigger", "Monitors", "  pg:// "]),
+        ("PG://", ["Monitors", "  pg:// ", "every row that a query of PostgreSQL answers with is a vassal"]),
+        ("zookeeper", ["Monitors", "  zoo:// ", "every child of one znode is a vassal"]),
+        ("pg-trigger", ["Commands", "  pg-trigger"]),
+        ("monitors", ["Commands", "  monitors"]),
+        ("znode", ["Monitors", "  zoo:// "]),
+    ],
+)
+def test_help_finds_commands_and_monitors(word: str, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", word]) == 0
+    text = capsys.readouterr().out
+    for line in lines:
+        assert line in text
+
+
+def test_help_about_a_monitor_imports_none() -> None:
+    code = "import sys; from emperor_trio.cli.main import main; main(['help', 'zoo']); sys.exit('trio' in sys.modules)"
+    assert python("-c", code).returncode == 0
 
 
 @pytest.mark.parametrize("argv", [["--version"], ["version"]])

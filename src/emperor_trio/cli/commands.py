@@ -29,11 +29,36 @@ class Command:
 def _help(words: Sequence[str]) -> int:
     width, colour = width_and_colour(_stdout(), os.environ)
     word = " ".join(words) or None
-    text = help_text(width, colour, word, {name: command.help for name, command in COMMANDS.items()})
+    commands = {name: command.help for name, command in COMMANDS.items()}
+    text = help_text(width, colour, word, commands, _schemes() if word else None)
     if not text:
-        raise UsageError(f"no option has to do with {word!r}; see --help for all there are")
+        raise UsageError(f"no option, command or monitor has to do with {word!r}; see --help for all there are")
     _print(text)
     return 0
+
+
+def _schemes() -> dict[str, str]:
+    """Every monitor's scheme with what its module's first line says of it. Nothing is imported for that."""
+    from importlib.metadata import entry_points
+
+    return {entry.name: _first_line(entry.module) for entry in sorted(entry_points(group=MONITORS))}
+
+
+def _first_line(module: str) -> str:
+    """What stands behind the colon of a module's first line; empty where it can't be read."""
+    import ast
+    from importlib.util import find_spec
+
+    package, *inner = module.split(".")
+    try:
+        spec = find_spec(package)
+        folders = (spec.submodule_search_locations or ()) if spec else ()
+        path = os.path.join(next(iter(folders)), *inner) + ".py" if inner else spec.origin if spec else None
+        with open(path or "", encoding="utf-8") as file:
+            text = ast.get_docstring(ast.parse(file.read())) or ""
+    except (OSError, StopIteration, SyntaxError, ValueError):
+        return ""
+    return text.partition("\n")[0].partition(": ")[2].replace("`", "")
 
 
 def _version(words: Sequence[str]) -> int:
@@ -124,7 +149,9 @@ def _no_words(command: str, words: Sequence[str]) -> None:
 
 
 COMMANDS: Mapping[str, Command] = {
-    "help": Command("This text; 'help WORD' shows only what has to do with WORD.", _help),
+    "help": Command(
+        "This text; 'help WORD' shows what has to do with WORD, monitors and commands, too.", _help
+    ),
     "ldap-schema": Command("Print uWSGI's LDAP schema for slapd, with --ldif for cn=config.", _ldap_schema),
     "monitors": Command("Show which SCHEME:// there are.", _monitors),
     "pg-trigger": Command(

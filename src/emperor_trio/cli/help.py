@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 from emperor_trio.cli.resolve import USAGE
@@ -34,15 +34,38 @@ _NARROWEST = 60
 _WIDEST = 100
 
 
-def help_text(width: int, colour: bool, word: str | None = None, commands: Mapping[str, str] | None = None) -> str:
-    """All of it, or only the options that have to do with ``word`` (an empty text where there are none).
+def help_text(
+    width: int,
+    colour: bool,
+    word: str | None = None,
+    commands: Mapping[str, str] | None = None,
+    monitors: Mapping[str, str] | None = None,
+) -> str:
+    """All of it, or only what has to do with ``word`` (an empty text where there is nothing).
 
-    ``commands`` are the words that may stand in place of options, with what they do.
+    ``commands`` are the words that may stand in place of options, with what they do; ``monitors`` the schemes there
+    are, with what is a vassal there: those are for the search only.
     """
     width = max(_NARROWEST, min(width, _WIDEST))
     paint = _Paint(colour)
     if word is not None:
-        return "\n".join(_chapters(width, paint, word)).lstrip("\n")
+        sought = word.lower().lstrip("-").removesuffix("://")
+        found = [
+            *_chapter("Commands", [row for row in (commands or {}).items() if _holds(row, sought)], width, paint),
+            *_chapter(
+                "Monitors",
+                # Whoever asks for zookeeper finds zoo.
+                [
+                    (f"{scheme}://", text)
+                    for scheme, text in (monitors or {}).items()
+                    if _holds((scheme, text), sought) or sought.startswith(scheme)
+                ],
+                width,
+                paint,
+            ),
+            *_chapters(width, paint, sought),
+        ]
+        return "\n".join(found).lstrip("\n")
     usage = textwrap.wrap(USAGE, width - 7, subsequent_indent=" " * 7)
     lines = [
         paint.bold("Usage: ") + usage[0],
@@ -53,9 +76,7 @@ def help_text(width: int, colour: bool, word: str | None = None, commands: Mappi
         paint.bold("Examples"),
     ]
     lines += _table(_EXAMPLES, 6, width, paint)
-    if commands:
-        lines += ["", paint.bold("Commands")]
-        lines += _table(commands.items(), _COLUMN, width, paint)
+    lines += _chapter("Commands", [*(commands or {}).items()], width, paint)
     lines += _chapters(width, paint, "")
     return "\n".join([*lines, "", *textwrap.wrap(_OUTRO, width)])
 
@@ -80,15 +101,22 @@ class _Paint:
 def _chapters(width: int, paint: _Paint, word: str) -> Iterator[str]:
     for group in Group:
         options = [option for option in OPTIONS if option.group is group and _concerns(option, word)]
-        if options:
-            yield ""
-            yield paint.bold(group.value)
-            yield from _table([(heading(option), explanation(option)) for option in options], _COLUMN, width, paint)
+        yield from _chapter(group.value, [(heading(option), explanation(option)) for option in options], width, paint)
+
+
+def _chapter(title: str, rows: Sequence[tuple[str, str]], width: int, paint: _Paint) -> Iterator[str]:
+    if rows:
+        yield ""
+        yield paint.bold(title)
+        yield from _table(rows, _COLUMN, width, paint)
 
 
 def _concerns(option: Option, word: str) -> bool:
-    texts = (option.name, *option.aliases, option.help, option.group.value)
-    return any(word.lower().lstrip("-") in text.lower() for text in texts)
+    return _holds((option.name, *option.aliases, option.help, option.group.value), word)
+
+
+def _holds(texts: Iterable[str], word: str) -> bool:
+    return any(word in text.lower() for text in texts)
 
 
 def heading(option: Option) -> str:

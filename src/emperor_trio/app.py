@@ -233,12 +233,17 @@ async def _obey(emperor: Emperor, task_status: trio.TaskStatus[None]) -> None:
         signal.SIGUSR1: partial(emperor.command, Command.LOG_STATUS),
         signal.SIGURG: partial(emperor.command, Command.FORGIVE_ALL),
     }
-    with trio.open_signal_receiver(*ends, *commands, signal.SIGWINCH) as received:
+    # They would end the process without a word. Caught, not ignored: so vassals have their defaults again.
+    strange = (signal.SIGUSR2, signal.SIGALRM)
+    with trio.open_signal_receiver(*ends, *commands, signal.SIGWINCH, *strange) as received:
         task_status.started()
         async for number in received:
             if number in ends:
                 emperor.stop(signal.Signals(number).name)
             elif number == signal.SIGWINCH:
                 emperor.scan()
+            elif number in strange:
+                name = signal.Signals(number).name
+                emperor.publish(events.Notice(f"{name} means nothing to an emperor, ignored; SIGTERM stops it"))
             else:
                 await commands[signal.Signals(number)]()

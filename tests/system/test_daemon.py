@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -200,6 +201,24 @@ def test_a_tyrant_that_is_not_root_does_not_start(
 def test_what_vassals_run_is_said_at_the_start(emperor: EmperorUnderTest) -> None:
     emperor.start()
     emperor.wait_logged(f"vassals run {emperor.binary}\n")
+
+
+def test_signals_that_mean_nothing_end_neither_the_emperor_nor_reach_vassals_as_ignored(
+    emperor: EmperorUnderTest,
+) -> None:
+    emperor.start()
+    for number in (signal.SIGUSR2, signal.SIGALRM):
+        os.kill(emperor.pid, number)
+        emperor.wait_logged(f"{number.name} means nothing to an emperor, ignored")
+    os.kill(emperor.pid, signal.SIGPIPE)
+    emperor.add("a.ini")
+    vassal = emperor.wait_vassal("a.ini", ready=1)
+    status = Path(f"/proc/{vassal['pid']}/status").read_text()
+    masks = {key: int(value, 16) for key, value in re.findall(r"^(SigIgn|SigBlk):\s+(\w+)", status, re.MULTILINE)}
+    for number in (signal.SIGUSR2, signal.SIGALRM):
+        assert not masks["SigIgn"] >> (number - 1) & 1
+        assert not masks["SigBlk"] >> (number - 1) & 1
+    assert emperor.stop() == 0
 
 
 # --- harm stays where it is ------------------------------------------------------------------------------------------

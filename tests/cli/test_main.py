@@ -217,6 +217,19 @@ def test_all_mistakes_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> N
     assert len(said.splitlines()) == 4
 
 
+@pytest.mark.parametrize(
+    "argv", [["a.ini", "b.ini"], ["--emperor", "a.ini", "b.ini"], ["a.ini", "b.ini", "--emperor", "/a"]]
+)
+@pytest.mark.usefixtures("reigns")
+def test_a_pattern_that_the_shell_expanded_is_thought_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.ini", "b.ini"):
+        write(name, "[uwsgi]\nmodule = x\n")
+    said = refused(capsys, *argv)
+    assert "the emperor runs no application itself" in said
+    assert "did your shell expand a pattern? put it in quotes, as in '*.ini'" in said
+    assert "did your shell" not in refused(capsys, "a.ini")
+
+
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def raises(error: Exception) -> Callable[[Settings], int]:
         def reign(_settings: Settings) -> int:

@@ -34,23 +34,40 @@ def resolve(
     for hints only.
     """
     configuration = Configuration(lambda: Magic().of_process(version()), environ)
-    configs = []
+    configs: list[str] = []
+    watched: list[str] = []  # files that a pattern may have become
     for argument in arguments:
+        if argument.name == "emperor" and is_config(argument.value or "") and os.path.isfile(argument.value or ""):
+            watched.append(argument.value or "")
         if argument.name is not None:
             configuration.add(Item(argument.name, argument.value, COMMAND_LINE))
         elif _is_own_config(argument.value or "", commands):
             configs.append(argument.value or "")
         else:
             configuration.add(Item("emperor", argument.value, COMMAND_LINE))
-    for path in configs:
-        configuration.load(path, COMMAND_LINE)
-    configuration.finish()
-    settings, origins = _settle(configuration)
-    if not settings.emperor:
-        raise UsageError(
-            f"there is nothing to watch\nusage: {USAGE}\nfor example: emperor-trio --emperor /etc/uwsgi/vassals"
-        )
+    try:
+        for path in configs:
+            configuration.load(path, COMMAND_LINE)
+        configuration.finish()
+        settings, origins = _settle(configuration)
+        if not settings.emperor:
+            raise UsageError(
+                f"there is nothing to watch\nusage: {USAGE}\nfor example: emperor-trio --emperor /etc/uwsgi/vassals"
+            )
+    except UsageError as error:
+        if not configs or len(configs) + len(watched) < 2:
+            raise
+        raise UsageError(f"{error}\n{_explain_many(configs[0])}") from None
     return settings, origins
+
+
+def _explain_many(config: str) -> str:
+    """What may be behind it where several configs stand on the command line, which is seldom meant."""
+    pattern = os.path.join(os.path.dirname(config), "*" + os.path.splitext(config)[1])
+    return (
+        f"{config} was read as the emperor's own config, and it is not the only one: "
+        f"did your shell expand a pattern? put it in quotes, as in '{pattern}'"
+    )
 
 
 def _is_own_config(word: str, commands: Mapping[str, object]) -> bool:

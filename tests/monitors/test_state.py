@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -195,7 +195,11 @@ def test_its_place_has_to_be_safe(path: Path, tmp_path: Path) -> None:
     folder.mkdir()
     assert "it is a folder" in refused(folder)
     folder.chmod(0o1777)
-    assert f"others can write into its folder: chmod go-w {folder}" in refused(folder / "state")
+    own = "name a folder of its own: install -d -m 700 /var/lib/emperor-trio"
+    assert refused(folder / "state").endswith(f"others can write into its folder: {own}"), "no chmod for /tmp"
+    folder.chmod(0o770)
+    advice = own if os.geteuid() == 0 else f"chmod go-w {folder}, or {own}"
+    assert refused(folder / "state").endswith(f"others can write into its folder: {advice}")
 
     (tmp_path / "link").symlink_to(path)
     assert "it is a link" in refused(tmp_path / "link")
@@ -228,6 +232,23 @@ def test_two_emperors_need_two_files(path: Path, opened: StateFile) -> None:
     opened.close()
     opened.open()
     assert len(opened._read("m")) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a disk that is full")
+def test_a_disk_that_is_full_at_the_start(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "none", folder], check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        with suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(4096)):
+                pass
+        with pytest.raises(UsageError, match=r"full|No space left") as raised:
+            StateFile(str(folder / "state")).open()
+        assert str(raised.value).endswith(f": make room in {folder}, or raise the quota there")
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 # --- what is in it ---------------------------------------------------------------------------------------------------
@@ -320,7 +341,8 @@ async def test_a_full_disk_is_said_once_and_tried_again(path: Path, monkeypatch:
                 await memory.settle()
         await trio.sleep(0.1)
         notices = [event.text for event in said]
-        text = f"{path}: vassals can't be kept: database or disk is full; they run on, and it is tried again"
+        full = f"database or disk is full: make room in {path.parent}, or raise the quota there"
+        text = f"{path}: vassals can't be kept: {full}; they run on, and it is tried again"
         assert notices == [text]
         assert set(await memory.recall()) == {ONE, *large}
 

@@ -6,6 +6,7 @@ each monitor to say, through the :class:`~emperor_trio.ports.Memory` that it is 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -224,7 +225,9 @@ def _prepare(path: str) -> None:
     if around.st_uid not in (0, user):
         raise _Unfit(f"its folder belongs to user {around.st_uid}, but the emperor runs as user {user}")
     if around.st_mode & 0o022:
-        raise _Unfit(f"others can write into its folder: chmod go-w {folder}, or name a folder of its own")
+        own = "name a folder of its own: install -d -m 700 /var/lib/emperor-trio"
+        shared = around.st_uid == 0 or around.st_mode & stat.S_ISVTX  # /tmp and the like: others need the right
+        raise _Unfit(f"others can write into its folder: {own if shared else f'chmod go-w {folder}, or {own}'}")
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -273,13 +276,18 @@ def _explain(error: Exception, path: str) -> str:
     """One line: what is wrong with the file, and the way out."""
     text = " ".join(str(error).split())
     name = getattr(error, "sqlite_errorname", "")
+    full = f"make room in {os.path.dirname(path)}, or raise the quota there"
     match error:
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return f"{error.strerror}: {full}"
         case OSError():
             return f"{error.strerror or text}: its folder must be there, and user {os.geteuid()} must be able to write"
         case _ if name == "SQLITE_NOTADB":
             return "it is no database: name another file"
         case _ if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return "another emperor, or some other program, has it open: each emperor needs a file of its own"
+        case _ if name.startswith("SQLITE_FULL"):
+            return f"{text}: {full}"
         case sqlite3.OperationalError():
             return text
         case _:

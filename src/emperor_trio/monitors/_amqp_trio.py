@@ -206,6 +206,8 @@ def explain(error: BaseException) -> str:
             return "no answer in time"
         case ssl.SSLCertVerificationError():
             return f"its certificate is not to be trusted: {error.verify_message}"
+        case ssl.SSLError() if error.reason == "WRONG_VERSION_NUMBER":
+            return "it speaks no TLS on this port: say amqp://, or name the port for amqps://"
         case BaseExceptionGroup():
             return explain(error.exceptions[0])
         case OSError() | trio.BrokenResourceError() if error.__cause__ is not None:

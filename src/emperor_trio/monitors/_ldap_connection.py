@@ -56,6 +56,10 @@ BEAT_LIMIT = ANSWER_LIMIT - BEAT_EVERY
 T = TypeVar("T")
 
 
+class NoStartTls(ldap.PROTOCOL_ERROR):  # type: ignore[misc]
+    """The server refuses to encrypt the connection."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What came in answer to the question ``number``. ``rows`` are libldap's triples, ``kind`` is its number."""
@@ -260,7 +264,10 @@ def _open(target: Target, login: Login, starttls: bool, limiter: trio.CapacityLi
     try:
         _prepare(handle, target, starttls)
         if starttls and target.scheme == "ldap":
-            handle.start_tls_s()
+            try:
+                handle.start_tls_s()
+            except _NO_STARTTLS as error:
+                raise NoStartTls(*error.args) from None
         handle.simple_bind_s(login.dn, login.password)
         connection = Connection(handle, limiter)
         os.set_blocking(handle.fileno(), False)  # a record of TLS may come in parts, and we wait elsewhere
@@ -302,7 +309,13 @@ def _find_authorities(handle: Any) -> str | None:
 _TLS_FAILED = "(unknown error code)"
 """All that libldap over GnuTLS says of a certificate that is not trusted."""
 
+_NO_TLS = ("non-properly terminated", "unexpected tls packet", "wrong version number")
+"""What the libraries for TLS say where the other side speaks something else, or hangs up on it."""
+
+_NO_STARTTLS = (ldap.PROTOCOL_ERROR, ldap.UNWILLING_TO_PERFORM, ldap.UNAVAILABLE, ldap.OPERATIONS_ERROR)
+
 _HINTS: dict[type[Exception], str] = {
+    NoStartTls: "it offers no STARTTLS: give the server a certificate, or leave --emperor-ldap-starttls out",
     ldap.NO_SUCH_OBJECT: "there is no such base, or this login may not see it",
     ldap.INVALID_CREDENTIALS: "correct --emperor-ldap-bind-dn or the password",
     ldap.INAPPROPRIATE_AUTH: "this login needs another way to log in",
@@ -326,7 +339,9 @@ def describe(error: Exception) -> str:
     """What went wrong, in libldap's and the server's words, on one line."""
     words = [str(tell(error, "desc") or "") or str(error) or type(error).__name__]
     info = tell(error, "info")
-    if tell(error, "errno") == errno.ENOTCONN:  # libldap's own, of a question about the socket that failed
+    if tell(error, "errno") == errno.ENOTCONN and not _is_without_tls(
+        error
+    ):  # libldap's own, of a question about the socket that failed
         info = "refused, or out of reach"
     if info == _TLS_FAILED:
         info = "TLS could not be set up"
@@ -335,11 +350,21 @@ def describe(error: Exception) -> str:
     return masked(" ".join(" ".join(words).split())[:MAX_TOLD])
 
 
+def _is_without_tls(error: Exception) -> bool:
+    info = str(tell(error, "info") or "").lower()
+    return any(words in info for words in _NO_TLS)
+
+
 def explain(target: Target, error: Exception) -> MonitorError:
     """One line for people: which server, what happened, and what to do about it."""
     text = describe(error)
     hint = next((f"; {hint}" for kind, hint in _HINTS.items() if isinstance(error, kind)), "")
-    if isinstance(error, ldap.CONNECT_ERROR | ldap.SERVER_DOWN) and ("TLS" in text or "certificate" in text):
+    if target.scheme == "ldaps" and _is_without_tls(error):
+        hint = (
+            "; where this lasts, it speaks no TLS on this port: use ldap:// with --emperor-ldap-starttls, or name the "
+            "port for ldaps://"
+        )
+    elif isinstance(error, ldap.CONNECT_ERROR | ldap.SERVER_DOWN) and ("TLS" in text or "certificate" in text):
         hint = (
             f"; its certificate has to be for {target.host}, and signed by an authority that the system knows or that "
             "is in the file LDAPTLS_CACERT"

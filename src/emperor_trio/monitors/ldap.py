@@ -136,8 +136,8 @@ class LdapMonitor:
         except ldap.INVALID_CREDENTIALS as error:
             raise MonitorError(
                 f"{explain(self._target, error)} (it refused {login.dn or 'an anonymous login'}); lest the account be "
-                "locked it is tried once more, then every 15 minutes; a new password in its file and SIGWINCH count at "
-                "once"
+                "locked the same password is sent once more after 4 s, then every 15 minutes, and at once on SIGWINCH; "
+                "what is looked at sooner is only whether there is another one"
             ) from None
         except (ldap.LDAPError, UnicodeError) as error:
             raise explain(self._target, error) from None

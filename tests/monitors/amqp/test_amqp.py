@@ -439,6 +439,9 @@ async def test_over_tls(broker: RabbitMQ, publisher: Publisher) -> None:
         await watched.until(lambda: True)
         await trio.sleep(0.3)
         assert "certificate" in str(watched.failures[0])
+    async with watching(0, scheme="amqps", argument=f"127.0.0.1:{broker.port}") as watched:
+        await watched.until(lambda: watched.failures)
+        assert "it speaks no TLS on this port: say amqp://" in str(watched.failures[0])
     async with watching(0, scheme="amqps", argument=f"127.0.0.2:{broker.tls_port}?cacertfile={ca}") as watched:
         await trio.sleep(0.3)
         assert watched.failures

@@ -186,7 +186,12 @@ async def test_a_server_without_tls_is_refused_where_it_is_asked_for(pushing: Sl
     async with watching_ldap(f"ldap://{pushing.address}/{base}", ldap_starttls=True) as watched:
         await watched.until(lambda: watched.failures)
         assert not watched.observations
-        last_error(watched)
+        assert "it offers no STARTTLS: give the server a certificate" in last_error(watched)
+    async with watching_ldap(f"ldaps://{pushing.address}/{base}") as watched:
+        await watched.until(lambda: watched.failures)
+        assert not watched.observations
+        assert "refused" not in last_error(watched)
+        assert "it speaks no TLS on this port: use ldap://" in last_error(watched)
 
 
 async def test_a_password_in_clear_over_a_network_is_said_once(password: Path) -> None:

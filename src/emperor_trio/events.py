@@ -193,6 +193,17 @@ class MonitorNotice(MonitorEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class FolderFound(MonitorEvent):
+    """A folder that was awaited is there."""
+
+    folder: str
+
+    @property
+    def text(self) -> str:
+        return f"the folder {self.folder!r} is there now"
+
+
+@dataclass(frozen=True, slots=True)
 class NameSkipped(MonitorEvent):
     """A name in the source that is no vassal's, said once."""
 

@@ -178,5 +178,6 @@ async def test_a_missing_first_folder_is_waited_for(tmp_path: Path) -> None:
         await watched.until_there(name)
         assert isinstance(watched.observations[0], Snapshot)
         assert [event.text for event in watched.events] == [
-            f"there is no folder {str(tmp_path / 'opt' / 'apps')!r}: waiting for it"
+            f"there is no folder {str(tmp_path / 'opt' / 'apps')!r}: waiting for it",
+            f"the folder {str(tmp_path / 'opt' / 'apps')!r} is there now",
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emperor_trio.events import MonitorNotice, NameSkipped
+from emperor_trio.events import FolderFound, MonitorNotice, NameSkipped
 from emperor_trio.model import Destroy, Observation, Snapshot, Touch, VassalSpec
 from emperor_trio.monitors._entries import Absent, Found, Outcome
 from emperor_trio.monitors._ledger import REPEAT, Ledger
@@ -41,12 +41,14 @@ class Teller:
         self.ledger = Ledger("m", base)
         self.said: list[Observation] = []
         self.notices: list[str] = []
+        self.found: list[str] = []
         self.freed: list[str] = []
 
     def take(self, seen: Look, now: float, stale: set[str] | None = None, unfinished: set[str] | None = None) -> None:
         told = self.ledger.take(seen, now, stale or set(), unfinished or set())
         self.said += told.observations
         self.notices += [event.message for event in told.events if isinstance(event, MonitorNotice)]
+        self.found += [event.text for event in told.events if isinstance(event, FolderFound)]
         self.freed += told.freed
 
     @property
@@ -137,6 +139,9 @@ def test_a_missing_base_changes_nothing_and_is_said_once(flat: Teller) -> None:
     assert (flat.said, flat.names) == ([], {"a", "b"})
     assert not flat.ledger.needs("/opt")
     assert "/opt" in flat.freed
+    for now in (3.0, 4.0):
+        flat.take(look(visit(BASE, "a", "b")), now)
+    assert flat.found == ["the folder '/opt' is there now"]
 
 
 def test_another_folder_in_its_place_is_believed_when_it_lacks_vassals_twice(flat: Teller) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from emperor_trio.events import MonitorNotice, NameSkipped
+from emperor_trio.events import FolderFound, MonitorNotice, NameSkipped
 from emperor_trio.model import Snapshot, Touch
 from emperor_trio.monitors._belief import SecondLook
 from emperor_trio.monitors._entries import Absent, Found, Outcome
@@ -218,6 +218,8 @@ class Ledger:
             if self.vassals.known:
                 text += "; vassals whose configs were not deleted stay as they are"
             told.events.append(MonitorNotice(self._monitor, text))
+        if there and self._awaited:
+            told.events.append(FolderFound(self._monitor, self.base.path))
         self._awaited = not there
 
     def _close(self, path: str, told: Told) -> None:

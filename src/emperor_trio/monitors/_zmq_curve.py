@@ -113,11 +113,11 @@ def read_curve(key: str | None, clients: str | None) -> Curve | None:
         return None
     try:
         found = os.stat(key)
-        if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise UsageError(f"{KEY_OPTION} {key}: others can read or write it: chown {os.geteuid()}, chmod 600")
         public, secret = zmq.auth.load_certificate(key)
         if secret is None:
-            raise ValueError
+            raise UsageError(f"{KEY_OPTION} {key}: is the public key, for clients; give the one in .key_secret")
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UsageError(f"{KEY_OPTION} {key}: others can read or write it: chown {os.geteuid()}, chmod 600")
     except OSError as error:
         raise UsageError(f"{KEY_OPTION} {key}: {error.strerror}") from error
     except ValueError:

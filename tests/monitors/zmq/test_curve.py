@@ -166,7 +166,10 @@ def test_the_emperors_key_has_to_be_a_secret(keys: Keys) -> None:
     keys.secret.write_bytes(b"\xff\xfe")
     assert refused(keys.secret) == f"{option}: {form}"
     keys.emperor.chmod(0o600)
-    assert refused(keys.emperor) == f"--emperor-zmq-curve-key {keys.emperor}: {form}"
+    public = "is the public key, for clients; give the one in .key_secret"
+    for mode in (0o600, 0o644):
+        keys.emperor.chmod(mode)
+        assert refused(keys.emperor) == f"--emperor-zmq-curve-key {keys.emperor}: {public}"
     keys.secret.unlink()
     assert refused(keys.secret) == f"{option}: No such file or directory"
     assert refused(keys.clients).startswith(f"--emperor-zmq-curve-key {keys.clients}: ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emperor_trio.cli.commands import COMMANDS
 from emperor_trio.cli.foreign import IGNORED, OURS, REASONS, uwsgi_options
 from emperor_trio.cli.help import default_of, heading
 from emperor_trio.settings import OPTIONS, Group, Option
@@ -44,7 +45,18 @@ Options marked with ✚ are emperor-trio's own.
 
 def reference() -> str:
     """The whole page."""
-    return "\n".join([INTRODUCTION, *_ours(), *_theirs()]) + "\n"
+    return "\n".join([INTRODUCTION, *_commands(), *_ours(), *_theirs()]) + "\n"
+
+
+def _commands() -> Iterator[str]:
+    yield "## Commands\n"
+    yield "A word that stands first, in place of options: `emperor-trio monitors`.\n"
+    yield "| command | |"
+    yield "|---|---|"
+    for name, command in COMMANDS.items():
+        text = command.help.replace("|", "\\|")
+        yield f"| `{name}` | {text} |"
+    yield ""
 
 
 def _ours() -> Iterator[str]:

@@ -127,7 +127,9 @@ def test_what_can_not_be_executed(tmp_path: Path) -> None:
 def test_a_folder_a_limit_and_an_owner_that_are_refused_say_why() -> None:
     def refused(*words: str, **how: Any) -> str:
         words = (str(PROGRAM), str(os.getpid()), *words, "/usr/bin/id")
-        done = subprocess.run(words, env={}, capture_output=True, text=True, timeout=60, check=False, **how)
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            words, env={}, capture_output=True, text=True, timeout=60, check=False, **how
+        )
         assert (done.returncode, done.stdout) == (1, "")
         return done.stderr
 

@@ -149,9 +149,7 @@ def _no_words(command: str, words: Sequence[str]) -> None:
 
 
 COMMANDS: Mapping[str, Command] = {
-    "help": Command(
-        "This text; 'help WORD' shows what has to do with WORD, monitors and commands, too.", _help
-    ),
+    "help": Command("This text; 'help WORD' shows what has to do with WORD, monitors and commands, too.", _help),
     "ldap-schema": Command("Print uWSGI's LDAP schema for slapd, with --ldif for cn=config.", _ldap_schema),
     "monitors": Command("Show which SCHEME:// there are.", _monitors),
     "pg-trigger": Command(

@@ -60,6 +60,7 @@ from emperor_trio.masking import masked
         ("ldap://h/dc=x????x-bindpwd=s3,cr=et,bindname=a", "ldap://h/dc=x????x-bindpwd=***,***=***,bindname=a"),
         ("--emperor pgg://password=***: there is no", "--emperor pgg://password=***: there is no"),
         ("--emperor pg://h?password=***&a=b: no", "--emperor pg://h?password=***&a=b: no"),
+        ("mongodb://h/x.y?pasword=s3cret&a=b", "mongodb://h/x.y?pasword=***&a=b"),
         ("a password=***s3cret", "a password=***"),
         ("no route to amqp://me:s3cret@rabbit", "no route to amqp://me:***@rabbit"),
     ],

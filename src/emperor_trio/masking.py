@@ -23,7 +23,7 @@ _SECRET_KEYS = frozenset({"password", "predigest", "sslpassword", "x-bindpw"})
 # A password may hold a slash, though it should not. What looks like a port is none, unless it is all there is.
 _USERINFO = re.compile(r"(://[^/@\s:]*):(?:[^/\s]*@|(?!//|\d{1,5}[/?,;])\S*@)")
 _KEYWORD = (
-    r"\b(password|passwd|pwd|predigest|sslpassword|bindpw|x-bindpw|secret|token"
+    r"\b(pas+w\w*|pwd|predigest|sslpassword|bindpw|x-bindpw|secret|token"
     r"|tlsCertificateKeyFilePassword|authMechanismProperties|proxyPassword)\s*=\s*"
 )
 _IN_QUERY = re.compile(rf"(?i)(?<=[?&]){_KEYWORD}[^&\s;]*")

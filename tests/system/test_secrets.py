@@ -72,7 +72,7 @@ def test_an_emperor_that_runs_shows_no_password(emperor: EmperorUnderTest, how: 
         ["--emperor", ".", f"--emperor-freq=mongodb2://addr=h,password=a {SECRET}"],
         ["--emperor", ".", f"--no-such-option=amqp://me:{SECRET}@host"],
         ["version", f"amqp://me:{SECRET}@host"],
-        ["help", f"amqp://me:{SECRET}@host"],
+        ["help", f"nowhere://me:{SECRET}@host"],
         ["--ini", "emperor.ini"],
         ["--yaml", "emperor.yaml"],
         ["--json", "emperor.json"],

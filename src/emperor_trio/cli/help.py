@@ -58,7 +58,7 @@ def help_text(
                 [
                     (f"{scheme}://", text)
                     for scheme, text in (monitors or {}).items()
-                    if _holds((scheme, text), sought) or sought.startswith(scheme)
+                    if _holds((scheme, text), sought) or (sought.isalpha() and sought.startswith(scheme))
                 ],
                 width,
                 paint,

@@ -134,6 +134,12 @@ class Empire:
         # The number of another process' CPU clock, as clock_getcpuclockid(3) makes it. It counts nanoseconds.
         return time.clock_gettime((~self._running.pid << 3) | 2)
 
+    def measure_idle(self, seconds: float) -> float:
+        """Percent of one CPU that it uses in that time."""
+        moment, used = time.monotonic(), self.cpu_time()
+        time.sleep(seconds)
+        return 100 * (self.cpu_time() - used) / (time.monotonic() - moment)
+
     def resident(self) -> float:
         """Megabytes of memory that the emperor's own process has now."""
         status = Path(f"/proc/{self._running.pid}/status").read_text()
@@ -170,7 +176,7 @@ class Empire:
 
     def wait_ready(self) -> float:
         """Wait for all vassals; the moment at which the last one said that it is spawned."""
-        self._wait(self.all_ready, "not all vassals are ready", pause=0.01)
+        self.wait(self.all_ready, "not all vassals are ready", pause=0.01)
         return max(self._vassals.ready.values())
 
     def wait_reload(self, name: str, since: float) -> float:
@@ -180,7 +186,7 @@ class Empire:
             self._vassals.update()
             return self._vassals.reloaded.get(name, 0.0) >= since
 
-        self._wait(told, f"{name} is not reloaded", pause=0.002)
+        self.wait(told, f"{name} is not reloaded", pause=0.002)
         return self._vassals.reloaded[name]
 
     def _words(self) -> list[str]:
@@ -200,7 +206,8 @@ class Empire:
             raise Stuck("the emperor is not started")
         return self._process
 
-    def _wait(self, holds: Callable[[], bool], what: str, pause: float) -> None:
+    def wait(self, holds: Callable[[], bool], what: str, pause: float) -> None:
+        """Wait until it holds, for as long as the emperor lives. Raises :class:`Stuck`."""
         deadline = time.monotonic() + PATIENCE
         while not holds():
             if time.monotonic() > deadline or self._running.poll() is not None:

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from benchmarks.figures import Run, summarize
 from benchmarks.peers import OURS, UWSGI, Peer
 from benchmarks.report import as_json, describe_machine, table
 from benchmarks.scenarios import SETTLE, Figure, Sample
-from benchmarks.sources import SOURCES, Source
+from benchmarks.sources import SOURCES, Source, pg_on_demand
 from tests.support.vassal import build_vassal, vassal_config
 
 CONFIG = "[uwsgi]\nmaster = true\nprocesses = 4\n" + "env = A=0123456789\n" * 20
@@ -32,6 +33,8 @@ CONFIG = "[uwsgi]\nmaster = true\nprocesses = 4\n" + "env = A=0123456789\n" * 20
 WHOLE = 10
 """Vassals in a whole emperor whose reactions are measured."""
 
+HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
 FREQUENCY = 3.0
 """Seconds between two polls (``--emperor-freq``). Changes come at any time between them."""
 
@@ -39,15 +42,17 @@ READ = Figure("from the start until all are known", "s")
 SEEN = Figure("change to observation, the monitor alone", "ms")
 STILL = Figure("idle CPU, the monitor alone", "%")
 MEMORY = Figure("resident memory, the monitor alone", "MB")
+WAITING = Figure("idle CPU of the emperor, all on demand", "%")
+WAITING_MEMORY = Figure("resident memory of the emperor, all on demand", "MB")
 CHANGED = Figure("change to the vassal's reload byte", "ms")
 
 
 class Court(Empire):
     """An emperor over a source in place of a folder."""
 
-    def __init__(self, peer: Peer, source: Source, size: int, binary: Path) -> None:
+    def __init__(self, peer: Peer, source: Source, size: int, binary: Path, descriptors: int | None = None) -> None:
         self._source = source
-        super().__init__(peer, size if source.remembers else 0, size, binary)
+        super().__init__(peer, size if source.remembers else 0, size, binary, descriptors)
         self._later = 0 if source.remembers else size
 
     def add(self, size: int) -> float:
@@ -158,10 +163,26 @@ def measure_whole(peer: Peer, source: Source, changes: int, binary: Path) -> Sam
         return {CHANGED: times}
 
 
+def measure_waiting(peer: Peer, size: int, idle: float, binary: Path) -> Sample:
+    """A whole emperor over rows of PostgreSQL that all wait for their first connection."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pg_on_demand(Path(folder), size) as source,
+        Court(peer, source, 0, binary, descriptors=HARD_LIMIT) as court,
+    ):
+        court.start()
+        court.wait(lambda: len(os.listdir(folder)) >= size, "not all sockets are there", pause=0.1)
+        time.sleep(SETTLE + FREQUENCY)
+        sample = {WAITING: [court.measure_idle(idle)], WAITING_MEMORY: [court.resident()]}
+        court.stop()
+        return sample
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.monitors", description="Measure the monitors of servers.")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
     parser.add_argument("--size", type=int, default=10_000, help="entries that don't change (10000)")
+    parser.add_argument("--waiting", type=int, default=9000, help="rows on demand under whole emperors (9000)")
     parser.add_argument("--changes", type=int, default=20, help="changes that are measured, each way (20)")
     parser.add_argument("--idle", type=float, default=15.0, help="seconds in which nothing happens (15)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write there all that was measured, run by run")
@@ -204,6 +225,10 @@ def measure(name: str, options: argparse.Namespace, binary: Path) -> Iterator[Ru
         with SOURCES[name]() as source:
             if source.configs and (peer is OURS or source.theirs):
                 yield Run(name, WHOLE, 0, peer.name, measure_whole(peer, source, options.changes, binary))
+    if name == "pg":
+        for peer in (OURS, UWSGI):
+            sample = measure_waiting(peer, options.waiting, options.idle, binary)
+            yield Run("pg, on demand", options.waiting, 0, peer.name, sample)
 
 
 if __name__ == "__main__":

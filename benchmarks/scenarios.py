@@ -61,7 +61,7 @@ def reign(peer: Peer, size: int, plan: Plan) -> Sample:
         started = empire.start()
         boot = empire.wait_ready() - started
         time.sleep(SETTLE)
-        idle = _measure_idle(empire, plan.idle)
+        idle = empire.measure_idle(plan.idle)
         changes = []
         for number in range(plan.changes):
             time.sleep(random.uniform(0, SCAN))
@@ -89,13 +89,6 @@ def grow(peer: Peer, size: int, plan: Plan) -> Sample:
             changes.append(_measure_change(empire, residents[len(changes) % RESIDENTS]))
             time.sleep(random.uniform(0, 0.05))
         return {GROWTH: [empire.wait_ready() - added], BUSY_CHANGE: changes}
-
-
-def _measure_idle(empire: Empire, seconds: float) -> float:
-    """Percent of one CPU."""
-    moment, used = time.monotonic(), empire.cpu_time()
-    time.sleep(seconds)
-    return 100 * (empire.cpu_time() - used) / (time.monotonic() - moment)
 
 
 def _measure_change(empire: Empire, name: str) -> float:

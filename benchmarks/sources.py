@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import ldap  # type: ignore[import-untyped]
 import pika  # type: ignore[import-untyped]
@@ -67,6 +68,22 @@ def pg(*, listen: str = "") -> Iterator[Source]:
         query = "SELECT name,config,EXTRACT(epoch FROM ts) FROM vassals"
         theirs = ("--plugin", "emperor_pg", "--emperor", f"pg://{server.dsn};{query}")
         yield Source(address, fill, change, () if listen else theirs)
+
+
+@contextmanager
+def pg_on_demand(folder: Path, size: int) -> Iterator[Source]:
+    """Rows that run nothing until someone connects to their socket in a folder: what rows cost whole emperors."""
+    with postgres() as server, psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE vassals (name text, config text, ts bigint, uid int, gid int, socket text)")
+        with connection.cursor() as cursor, cursor.copy("COPY vassals FROM STDIN") as copy:
+            for number in range(size):
+                copy.write_row((f"{number:05}.ini", "[uwsgi]\n" + 400 * "#", 1, 0, 0, f"{folder}/{number:05}"))
+
+        def change(name: str) -> None:
+            connection.execute("UPDATE vassals SET ts = ts + 1 WHERE name = %s", (name,))
+
+        address = f"pg://{server.dsn};SELECT name,config,ts,uid,gid,socket FROM vassals"
+        yield Source(address, lambda names, text: None, change, ("--plugin", "emperor_pg", "--emperor", address))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _FIRST = 20_000 + 2_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on, out of the range from which the system gives ports to clients."""
-    for port in range(_FIRST, _FIRST + 2_000):
+    for port in range(_FIRST + os.getpid() % 1_500, _FIRST + 2_000):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if port not in _given:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -24,7 +23,6 @@ async def test_the_quick_start_starts_reloads_and_stops_a_vassal(server: Postgre
         where = ["-h", "127.0.0.1", "-p", str(server.port), "-U", USER, "-d", database, "-v", "ON_ERROR_STOP=1"]
         await trio.run_process(["psql", "-q", *where], stdin=sql.encode())
 
-    sql = partial(trio.to_thread.run_sync, server.sql)
     await trio.to_thread.run_sync(server.let_in, "scram-sha-256")
     try:
         await psql(made, "postgres")
@@ -38,6 +36,6 @@ async def test_the_quick_start_starts_reloads_and_stops_a_vassal(server: Postgre
             await watched.until_there()
             assert not watched.failures
     finally:
-        await sql("DROP DATABASE IF EXISTS emperor WITH (FORCE)")
-        await sql("DROP ROLE IF EXISTS foobar")
+        for rest in ("DATABASE IF EXISTS emperor WITH (FORCE)", "ROLE IF EXISTS foobar"):
+            await trio.to_thread.run_sync(server.sql, f"DROP {rest}")
         await trio.to_thread.run_sync(server.let_in, "trust")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import subprocess
 from pathlib import Path
@@ -323,23 +322,3 @@ async def test_the_first_observation_comes_after_listen(table: Table) -> None:
         table.notify()
         await watched.until_there("a.ini")
         assert isinstance(watched.observations[0], Snapshot)
-
-
-async def test_the_quick_start_of_the_documentation(table: Table) -> None:
-    page = Path(__file__).parents[3] / "docs" / "monitors" / "pg.md"
-    (block,) = re.findall(r"```sql\n(.*?)```", page.read_text(), re.DOTALL)
-    create, insert, update, delete = [statement for statement in block.split(";\n") if statement.strip()]
-    table.sql("CREATE SCHEMA quick_start")
-    try:
-        table.sql(f"SET search_path TO quick_start; {create}")
-        conninfo = f"{table.server.dsn} options='-c search_path=quick_start'"
-        async with watching_rows(f"{conninfo};SELECT name,config,ts FROM vassals", frequency=FAST) as watched:
-            await watched.until_there()
-            table.sql(insert)
-            await watched.until_there("hello.ini")
-            table.sql(update)
-            await watched.until(lambda: b"3032" in (watched.vassals["hello.ini"].config or b""))
-            table.sql(delete)
-            await watched.until_there()
-    finally:
-        table.sql("DROP SCHEMA quick_start CASCADE")

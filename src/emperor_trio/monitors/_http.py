@@ -122,7 +122,7 @@ def make_trust() -> ssl.SSLContext:
 
 
 class Fetcher:
-    """Fetches configs over connections that are kept for a while. Obtained from :func:`open_fetcher`."""
+    """Fetches configs each over a connection of its own. Obtained from :func:`open_fetcher`."""
 
     def __init__(self, client: httpx.AsyncClient, policy: HostPolicy, limit: float) -> None:
         self._client = client
@@ -168,7 +168,8 @@ async def open_fetcher(policy: HostPolicy, limit: float, context: ssl.SSLContext
         trust_env=False,
         follow_redirects=False,
         timeout=limit,
-        limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
+        # A kept connection may be closed at its other end just as it is used again, and the question is lost.
+        limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=0),
         headers={"User-Agent": "emperor-trio", "Accept": "*/*", "Accept-Encoding": "identity"},
     ) as client:
         client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))

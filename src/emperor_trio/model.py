@@ -27,6 +27,9 @@ MAX_NAME = 255
 MAX_CONFIG = 65_535
 """The largest config, in bytes, that one chunk of the config pipe can carry."""
 
+NOBODY = 2**32 - 1
+"""The number that is no user's and no group's: to the system it means "leave it as it is"."""
+
 NAMESPACES = {
     "fs": "mount", "ns": "mount", "mnt": "mount", "mount": "mount",
     "ipc": "ipc", "net": "net", "pid": "pid", "uts": "uts", "user": "user",

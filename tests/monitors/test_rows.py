@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emperor_trio.events import VassalRefused
-from emperor_trio.model import MAX_CONFIG, Owner, VassalSpec
-from emperor_trio.monitors._rows import NOBODY, BadField, RowRules, Wrong, read_row, read_time, show
+from emperor_trio.model import MAX_CONFIG, NOBODY, Owner, VassalSpec
+from emperor_trio.monitors._rows import BadField, RowRules, Wrong, read_row, read_time, show
 
 GOOD: dict[str, Any] = {"name": "a.ini", "config": "[uwsgi]\n", "version": 1700000000}
 TYRANT = RowRules(tyrant=True)

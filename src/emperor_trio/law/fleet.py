@@ -12,6 +12,7 @@ from enum import Enum
 
 from emperor_trio.model import (
     MAX_CONFIG,
+    NOBODY,
     Desired,
     Destroy,
     Observation,
@@ -23,8 +24,6 @@ from emperor_trio.model import (
 )
 
 ROOT = 0
-NOBODY = 2**32 - 1
-"""No vassal runs as either: the system takes the one for everything, the other for "leave it as it is"."""
 
 
 class What(Enum):

@@ -13,14 +13,11 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from math import floor, isfinite
 
-from emperor_trio.model import MAX_CONFIG, Owner, VassalSpec, config_option
+from emperor_trio.model import MAX_CONFIG, NOBODY, Owner, VassalSpec, config_option
 from emperor_trio.ports import MonitorContext
 
 MICRO = 1_000_000
 """Versions made of times count microseconds, which is what PostgreSQL keeps; MongoDB's milliseconds fit in."""
-
-NOBODY = 2**32 - 1
-"""The number that is no user's: to the kernel it means "leave it as it is"."""
 
 SHOWN = 80
 """Characters of a wrong value that are shown."""

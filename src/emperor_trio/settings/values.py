@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from emperor_trio.model import CAPABILITIES, NAMESPACES
+from emperor_trio.model import CAPABILITIES, NAMESPACES, NOBODY
 
 _LARGEST_COUNT = 2**31 - 1
 _LONGEST = 10 * 365 * 24 * 3600.0
@@ -178,7 +178,7 @@ def _group(value: str) -> str:
 def _known(value: str, look: Callable[[], object], what: str) -> str:
     """A name of the system's, or a number, which need not have a name."""
     if re.fullmatch(r"[0-9]{1,10}", value):
-        if int(value) >= 2**32 - 1:
+        if int(value) >= NOBODY:
             raise Unreadable(f"no {what} can have this number")
         return value
     try:

@@ -319,7 +319,7 @@ def test_a_crowd_of_children_that_ignore_signals_dies_with_its_vassal(emperor: E
     emperor.start("--emperor-curse-tolerance", "1", binary=crowd)
     emperor.wait_vassal("good.ini", ready=1)
     emperor.wait((emperor.folder / "crowded").exists)
-    emperor.wait(lambda: len(emperor.processes()) == 63, "the crowd is not there")  # some may be on their way into sleep
+    emperor.wait(lambda: len(emperor.processes()) == 63, "the crowd is not there")  # some are on their way into sleep
     emperor.remove("crowd.ini")
     emperor.wait_gone("crowd.ini")
     emperor.wait(lambda: len(emperor.processes()) == 2, "children live on")

@@ -236,7 +236,7 @@ def test_a_second_signal_kills_at_once(emperor: EmperorUnderTest, number: int) -
     emperor.wait_running("a.ini", "b.ini")
     emperor.send_signal(signal.SIGTERM)
     emperor.wait_reported("order", count=2, byte=0)
-    assert len(emperor.processes()) == 7
+    emperor.wait(lambda: len(emperor.processes()) == 7, "not all processes are there")
     assert emperor.stop(number) == 0
     assert emperor.processes() == []
 
@@ -297,7 +297,7 @@ def test_a_killed_emperor_leaves_no_vassal(emperor: EmperorUnderTest, options: t
         os.chown(add_stubborn(emperor, name), *OWNER)
     emperor.start(*options)
     emperor.wait_running(*names)
-    assert len(emperor.processes()) >= 6
+    emperor.wait(lambda: len(emperor.processes()) >= 6, "not all processes are there")
     emperor.send_signal(signal.SIGKILL)
     emperor.exit_code()
     wait_until(lambda: not emperor.processes(), emperor.describe)
@@ -366,7 +366,7 @@ def test_fifty_vassals_killed_at_once_are_all_back(emperor: EmperorUnderTest, lo
     emperor.wait(all_are_back)
     assert len(emperor.stats()["blacklist"]) == (0 if loyal else 50)
     assert not any(is_alive(pid) for pid in first.values())
-    assert len(emperor.processes()) == 51
+    emperor.wait(lambda: len(emperor.processes()) == 51, "not all processes are there")
 
 
 def test_each_death_before_loyalty_waits_longer(emperor: EmperorUnderTest) -> None:

@@ -131,7 +131,7 @@ def loyalty_takes_off_the_blacklist(emperor: EmperorUnderTest) -> Observation:
     listed = emperor.blacklisted("a.ini") is not None
     os.kill(second, signal.SIGUSR1)
     emperor.wait_vassal("a.ini", loyal=1)
-    emperor.wait(lambda: emperor.blacklisted("a.ini") is None, "it stays on the blacklist")  # ours: its actor, then the supervisor
+    emperor.wait(lambda: emperor.blacklisted("a.ini") is None, "it stays on the blacklist")
     return {"listed": listed, "afterwards": emperor.stats()["blacklist"]}
 
 

@@ -7,10 +7,12 @@ RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 
 # Debian packages that the tests need: the real uWSGI to compare with, a compiler for the test vassal and for LDAP's driver,
-# tools to look into processes and to cut networks, and the servers. The tests start those privately.
+# tools to look into processes and to cut networks, the servers, a browser, and shells to complete in. The tests start
+# those privately.
 PACKAGES := gcc libc6-dev python3-dev strace util-linux iptables openssl \
 	uwsgi-core uwsgi-plugin-emperor-pg \
-	postgresql rabbitmq-server zookeeper slapd ldap-utils libldap2-dev libsasl2-dev
+	postgresql rabbitmq-server zookeeper slapd ldap-utils libldap2-dev libsasl2-dev \
+	chromium prometheus systemd zsh fish tmux
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Three workers for two processors: tests of outages wait most of the time.

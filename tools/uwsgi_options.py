@@ -26,7 +26,6 @@ DECLARATION = re.compile(
 )
 
 CLASSES: dict[str, tuple[str, ...]] = {
-    "later": (r"emperor-(command-socket|wait-for-command(-ignore)?|collect-attr(ibute)?|(chdir|wrapper)-attr)",),
     "fork-server": (r"emperor-(use-fork-server|fork-server-attr)|vassal-fork-base|fork-(socket|server)",),
     "proxy": (r"emperor-proxy-socket",),
     "trigger": (r"emperor-trigger-socket",),

@@ -52,7 +52,6 @@ def test_the_options_of_a_real_uwsgi_are_all_known() -> None:
         ("command", "exec-asap exec-as-root touch-exec file-write"),
         ("identity", "chroot cap unshare immediate-uid add-gid namespace cgroup privileged-binary-patch"),
         ("limit", "limit-as max-fd"),
-        ("later", "emperor-command-socket emperor-wait-for-command emperor-collect-attr emperor-wrapper-attr"),
         ("fork-server", "emperor-use-fork-server emperor-fork-server-attr vassal-fork-base"),
         ("proxy", "emperor-proxy-socket"),
         ("trigger", "emperor-trigger-socket"),

@@ -166,7 +166,6 @@ def test_nothing_to_watch(capsys: pytest.CaptureFixture[str]) -> None:
         (["--emperor", "/a", "--emperor-freq", "x"], ["--emperor-freq x: expected a number of seconds above 0"]),
         (["--emperor", "/a", "--http", ":80"], ["--http :80: the emperor opens no router", "config of a vassal"]),
         (["--emperor", "/a", "--daemonize", "/x"], ["--daemonize /x: the init system", "--logto"]),
-        (["--emperor", "/a", "--emperor-command-socket", "/x"], ["--emperor-command-socket /x: not yet"]),
         (["--emperor", "$(NO_SUCH)/x"], ["--emperor $(NO_SUCH)/x: NO_SUCH is not set"]),
         (["--set-ph", "listen=5", "--emperor", "/a"], ["listen 5: an option's name can't be a placeholder"]),
         (["--ini", "nope.ini"], ["--ini nope.ini: nope.ini can't be read"]),

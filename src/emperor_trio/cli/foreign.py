@@ -17,7 +17,8 @@ _NO_FRONT_DOOR = "the emperor opens no {} of its own; put the option into the co
 
 REASONS: Mapping[str, str] = {
     "socket": _NO_FRONT_DOOR.format("socket"),
-    "router": _NO_FRONT_DOOR.format("router, subscription or cluster"),
+    "router": _NO_FRONT_DOOR.format("router, subscription or cluster")
+    + "; the emperor's own page and metrics are --gateway",
     "app": "the emperor runs no application itself; put the option into the config of a vassal",
     "process": "the emperor starts vassals only; put the option into the config of a vassal",
     "stats": "these are the statistics of an instance; for the emperor's use --emperor-stats",
@@ -38,7 +39,6 @@ REASONS: Mapping[str, str] = {
     " or --env NAME to remove it",
     "logic": "logic in configs is not supported; write out what it would come to, or generate the file",
     "source": "configs are read from ini, xml, yaml, json and toml files only; save it to a file",
-    "later": "not yet: it comes with the commands of a later version",
     "fork-server": "fork servers are not supported; without it, the emperor starts each vassal itself",
     "proxy": "an emperor as a proxy for another is not supported; start each emperor on its own",
     "trigger": "triggers are not supported; vassals can wait for a connection (--emperor-on-demand-directory)",

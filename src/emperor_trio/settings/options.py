@@ -30,6 +30,7 @@ class Group(Enum):
     ON_DEMAND = "Vassals on demand"
     HOOKS = "Hooks"
     REPORT = "Log and statistics"
+    CONTROL = "Seen and steered"
     SELF = "The emperor's own process"
     FILES = "The emperor's own config"
     SHOW = "Look, and leave"
@@ -341,6 +342,72 @@ class Settings:
     stats_http: bool = option(
         False, values.FLAG, Group.REPORT,
         help="Send the statistics with HTTP headers.",
+    )  # fmt: skip
+    vassal_logs: str | None = option(
+        None, values.VASSAL_LOGS, Group.REPORT, ours=True,
+        help="Write what each vassal prints to DIR/NAME.log; with '-', to the emperor's own stdout, each line with the"
+        " vassal's name before it. By default vassals share the emperor's stdout and stderr.",
+    )  # fmt: skip
+    vassal_log_size: int = option(
+        10 * 2**20, values.SIZE, Group.REPORT, ours=True,
+        help="Rotate a vassal's log once it is larger than this; 0 is never.",
+    )  # fmt: skip
+    vassal_log_age: float = option(
+        0.0, values.AGE, Group.REPORT, ours=True,
+        help="Rotate a vassal's log once its oldest line is older than this, such as 12h or 7d; 0 is never.",
+    )  # fmt: skip
+    vassal_log_keep: int = option(
+        5, values.COUNT, Group.REPORT, ours=True,
+        help="How many rotated logs to keep of each vassal.",
+    )  # fmt: skip
+
+    # --- seen and steered --------------------------------------------------------------------------------------------
+    control: str | None = option(
+        None, values.CONTROL, Group.CONTROL, ours=True,
+        help="The unix socket of the control channel, on which 'emperor-trio status' and the other commands find the"
+        " emperor; 'none' for no channel. Default: /run/emperor-trio/control.sock as root, else"
+        " $XDG_RUNTIME_DIR/emperor-trio/control.sock.",
+    )  # fmt: skip
+    gateway: str | None = option(
+        None, values.GATEWAY, Group.CONTROL, ours=True,
+        help="Serve the dashboard, /metrics, /stats, /healthz and /readyz over HTTP here: HOST:PORT, or :PORT for"
+        " 127.0.0.1. It shows everything and commands nothing, unless there is a token.",
+    )  # fmt: skip
+    gateway_token_file: str | None = option(
+        None, values.FILE, Group.CONTROL, ours=True,
+        help="A file with the token that lets a browser command vassals, too.",
+    )  # fmt: skip
+    gateway_host: tuple[str, ...] = option(
+        (), values.HTTP_HOST, Group.CONTROL, many=True, ours=True,
+        help="A name by which browsers may reach the gateway, besides localhost and addresses; behind a proxy, its.",
+    )  # fmt: skip
+    metrics_per_vassal: bool = option(
+        False, values.FLAG, Group.CONTROL, ours=True,
+        help="Give each vassal series of its own in /metrics, too: many in a large empire.",
+    )  # fmt: skip
+    emperor_command_socket: str | None = option(
+        None, values.FILE, Group.CONTROL,
+        help="Take uWSGI's commands (spawn, respawn, stop, log) as packets on this unix datagram socket.",
+    )  # fmt: skip
+    emperor_wait_for_command: bool = option(
+        False, values.FLAG, Group.CONTROL,
+        help="Start no vassal before it is commanded: by 'emperor-trio start', or by spawn on the command socket.",
+    )  # fmt: skip
+    emperor_wait_for_command_ignore: tuple[str, ...] = option(
+        (), values.TEXT, Group.CONTROL, many=True,
+        help="The name of a vassal that starts by itself all the same.",
+    )  # fmt: skip
+    emperor_collect_attribute: tuple[str, ...] = option(
+        (), values.TEXT, Group.CONTROL, many=True, aliases=("emperor-collect-attr",),
+        help="Collect this attribute of each vassal from its source, for the statistics.",
+    )  # fmt: skip
+    emperor_chdir_attr: str | None = option(
+        None, values.TEXT, Group.CONTROL,
+        help="Start each vassal in the folder that this attribute of it names.",
+    )  # fmt: skip
+    emperor_wrapper_attr: str | None = option(
+        None, values.TEXT, Group.CONTROL,
+        help="Run each vassal by the binary that this attribute of it names.",
     )  # fmt: skip
 
     # --- the emperor's own process -----------------------------------------------------------------------------------

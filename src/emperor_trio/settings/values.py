@@ -9,7 +9,7 @@ import grp
 import os
 import pwd
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from emperor_trio.model import CAPABILITIES, NAMESPACES, NOBODY
@@ -158,6 +158,32 @@ def _address(value: str) -> str:
     return value
 
 
+def _gateway(value: str) -> str:
+    host, colon, _ = _address(value).rpartition(":")
+    if not colon or "/" in host:
+        raise Unreadable("it takes a port, since browsers reach no unix socket")
+    return value if host else f"127.0.0.1{value}"
+
+
+def _scaled(units: Mapping[str, int]) -> Callable[[str], int]:
+    """A whole number with the letter of a unit behind it, or with none."""
+
+    def read(value: str) -> int:
+        found = re.fullmatch(r"([0-9]{1,12})([A-Z]?)", value.upper())
+        if found is None or found[2] not in units:
+            raise Unreadable
+        return int(found[1]) * units[found[2]]
+
+    return read
+
+
+_size = _scaled({"": 1, "K": 2**10, "M": 2**20, "G": 2**30})
+
+
+def _age(value: str) -> float:
+    return _seconds(str(_scaled({"": 1, "S": 1, "M": 60, "H": 3600, "D": 86_400, "W": 604_800})(value)))
+
+
 def _http_host(value: str) -> str:
     host = re.fullmatch(
         r"(?ai)(?:\*\.)?(?:\[[0-9a-f:.]+\]|[\w-]+(?:\.[\w-]+)*)\.?(?::(\d{1,5}))?", _text(value).strip()
@@ -225,6 +251,11 @@ ENVIRONMENT = Kind("NAME=VALUE", "NAME=VALUE, or NAME to remove it", _environmen
 PRIORITY = Kind("PATTERN=N", "PATTERN=N, such as 'db-*.ini=-10'", _priority)
 NAMESPACE_LIST = Kind("NS,…", "names with commas between: fs, ipc, net, pid, uts, user", _namespaces)
 CAPABILITY_LIST = Kind("CAP,…", "names or numbers with commas between, such as net_bind_service,setuid", _capabilities)
+SIZE = Kind("SIZE", "a size, such as 500K, 10M or 1G, or 0", _size)
+AGE = Kind("AGE", "a time, such as 90, 30m, 12h or 7d, or 0", _age)
+VASSAL_LOGS = Kind("DIR|-", "the path of a folder, or -", _text)
+CONTROL = Kind("PATH|none", "the path of a unix socket, or none", _text)
+GATEWAY = Kind("HOST:PORT", "HOST:PORT, or :PORT for 127.0.0.1", _gateway)
 USER = Kind("USER", "a user's name or number", _user)
 GROUP = Kind("GROUP", "a group's name or number", _group)
 OWNER = Kind("USER[:GROUP]", "USER or USER:GROUP, by name or number", _owner)

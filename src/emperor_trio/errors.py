@@ -32,3 +32,7 @@ class SpawnDeferred(SpawnError):
 
 class ListenError(SpawnError):
     """The socket of an on-demand vassal can't be bound. The text names the address and the reason."""
+
+
+class ControlError(EmperorError):
+    """The control channel: no emperor answers there, it refuses, or a message is not understood."""

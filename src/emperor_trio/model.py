@@ -7,6 +7,7 @@ in :mod:`emperor_trio.law`; what *happened* lives in :mod:`emperor_trio.events`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 CONFIG_OPTIONS = {
     ".xml": "--xml",
@@ -103,13 +104,38 @@ class Desired:
     """What the supervisor wants of one vassal: the newest, never a history.
 
     ``spec`` is ``None`` where the vassal must go. ``revision`` rises with every reason to reload, ``life`` wherever the
-    process must be another one. Both only ever rise. ``why`` it must go is for people.
+    process must be another one. Both only ever rise. ``why`` it must go is for people. ``held`` is why there must be no
+    process though its source wants one, "" where there may be.
     """
 
     spec: VassalSpec | None
     revision: int = 0
     life: int = 0
     why: str = "it is not wanted any more"
+    held: str = ""
+
+
+class Verb(Enum):
+    """What an operator can command of single vassals."""
+
+    RELOAD = "reload"
+    RESTART = "restart"
+    STOP = "stop"
+    START = "start"
+    FORGIVE = "forgive"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a command for one vassal: with ``ok`` it is carried out, or is so already; ``text`` says which.
+
+    ``revision`` is the one that the vassal then has to reach, 0 where there is none to wait for.
+    """
+
+    vassal: VassalId
+    ok: bool
+    text: str
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

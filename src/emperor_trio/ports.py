@@ -5,13 +5,14 @@ The real ones live in ``monitors/``, ``processes/`` and ``outlets/``; the fakes 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
 from emperor_trio.events import Event
-from emperor_trio.model import Observation, Owner, VassalId, VassalSpec
+from emperor_trio.model import Observation, Owner, VassalId, VassalSpec, Verb, Verdict
 
 Emit = Callable[[Observation], Awaitable[None]]
 """Hands one observation to the supervisor; waits while its bounded channel is full."""
@@ -239,6 +240,9 @@ class Outlet(Protocol):
 class VassalStatistics:
     """One vassal at one moment. Times in seconds since the epoch, 0.0 for never.
 
+    ``wanted`` is the revision that is desired, ``held`` why it stays stopped. ``since`` is when its phase began.
+    ``deaths`` counts those that nobody asked for, ``exit_code`` is that of its last process (−N for signal N).
+    ``next_spawn`` is when a blacklisted vassal may start again, 0.0 where it may now.
     The shape of uWSGI's statistics comes out of this one; see ``outlets/stats.py``.
     """
 
@@ -264,6 +268,12 @@ class VassalStatistics:
     on_demand: str | None
     owner: Owner | None
     reason: str
+    wanted: int = 0
+    held: str = ""
+    since: float = 0.0
+    deaths: int = 0
+    exit_code: int | None = None
+    next_spawn: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,3 +311,45 @@ class EmperorStatistics:
     vassals: tuple[VassalStatistics, ...] = ()
     blacklist: tuple[BlacklistStatistics, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)
+
+
+class Realm(Protocol):
+    """An emperor as those see it who show and steer it. Only :meth:`order` and :meth:`scan` wait."""
+
+    def statistics(self) -> EmperorStatistics: ...
+
+    def monitors(self) -> tuple[MonitorStatistics, ...]:
+        """The health of every monitor; cheap."""
+        ...
+
+    def vassal(self, vassal: VassalId) -> VassalStatistics | None:
+        """One vassal now, ``None`` where there is none of this name."""
+        ...
+
+    def vassal_ids(self) -> tuple[VassalId, ...]:
+        """Every vassal that there is, in no order."""
+        ...
+
+    def absent(self) -> tuple[VassalId, ...]:
+        """Those that are held stopped, but are not at their source now."""
+        ...
+
+    def command_line(self, vassal: VassalId) -> tuple[str, ...]:
+        """What its process was or would be started with, without masking; empty where there is no such vassal."""
+        ...
+
+    def attributes(self, vassal: VassalId) -> Mapping[str, str]:
+        """What its source says of it besides its config (``--emperor-collect-attribute``)."""
+        ...
+
+    def subscribe(self, limit: int = ...) -> AbstractContextManager[Subscription]: ...
+
+    async def order(self, verb: Verb, vassals: Sequence[VassalId]) -> tuple[Verdict, ...]:
+        """Command vassals. A verdict for each, in their order; it does not wait for the effect."""
+        ...
+
+    async def scan(self, monitor: str | None = None) -> None:
+        """Have a monitor, or all, look at its source now, and wait until it has, or has failed to."""
+        ...
+
+    def stop(self, reason: str = ...) -> None: ...

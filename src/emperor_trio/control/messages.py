@@ -1,0 +1,561 @@
+"""What goes over the control channel: JSON objects in websocket text messages, each with its ``type``.
+
+Owns the schema, and nothing else: :func:`encode` and :func:`decode_request` / :func:`decode_answer` are the only way
+in and out. A client sends requests, each with an ``id`` of its own choice; every answer to it carries that ``id``.
+Times are seconds since the epoch, 0.0 for never. ``docs/control.md`` explains it to people.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from emperor_trio import events as happened
+from emperor_trio.errors import ControlError
+from emperor_trio.model import VassalId, Verb
+from emperor_trio.ports import MonitorStatistics, Occurrence, VassalStatistics
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+PROTOCOL = 1
+"""Raised with every change that a client written for an earlier one would trip over; new fields are no such change."""
+
+MOST_ROWS = 500
+"""Vassals in one :class:`Snapshot` at most: what is larger comes in several."""
+
+MAX_REQUEST = 256 * 1024
+"""The largest request, in bytes."""
+
+
+class State(Enum):
+    """A vassal's state in one word, for tables and colours."""
+
+    UP = "up"
+    RELOADING = "reloading"
+    STARTING = "starting"
+    WAITING = "on demand"
+    STOPPING = "stopping"
+    QUEUED = "queued"
+    BLACKLISTED = "blacklisted"
+    FAILED = "failed"
+    EXILED = "exiled"
+    STOPPED = "stopped"
+
+
+_STATES = {
+    "starting": State.STARTING,
+    "on demand": State.WAITING,
+    "stopping": State.STOPPING,
+    "running its stop hook": State.STOPPING,
+    "gone": State.STOPPING,
+    "exiled": State.EXILED,
+    "failed": State.FAILED,
+    "stopped": State.STOPPED,
+}
+
+
+def state_of(vassal: VassalStatistics) -> State:
+    """The one rule for what state is shown, out of the phase and the flags."""
+    if vassal.phase == "running":
+        return State.UP if vassal.ready else State.RELOADING
+    if vassal.phase == "queued" and vassal.next_spawn:
+        return State.BLACKLISTED
+    return _STATES.get(vassal.phase, State.QUEUED)
+
+
+# --- what both sides speak of ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Vassal:
+    """One vassal. ``pid`` is 0 where there is no process, ``ordinal`` above 0 for a zerg.
+
+    ``generation`` numbers its processes, ``deaths`` counts those that nobody asked for, ``exit_code`` is that of its
+    last process (−N for signal N). ``revision`` is the newest that its process can be running, ``wanted`` the one that
+    is desired. ``held`` is why it stays stopped, "" where it doesn't. ``owner`` is ``uid:gid``.
+    """
+
+    monitor: str
+    name: str
+    ordinal: int
+    state: State
+    phase: str
+    pid: int
+    ready: bool
+    accepting: bool
+    loyal: bool
+    held: str
+    since: float
+    first_run: float
+    last_run: float
+    last_ready: float
+    last_heartbeat: float
+    cursed_at: float
+    generation: int
+    reloads: int
+    deaths: int
+    exit_code: int | None
+    next_spawn: float
+    reason: str
+    revision: int
+    wanted: int
+    modified: int
+    on_demand: str
+    owner: str
+
+    @classmethod
+    def of(cls, seen: VassalStatistics) -> Vassal:
+        """As it goes over the channel."""
+        return cls(
+            monitor=seen.vassal.monitor,
+            name=seen.vassal.name,
+            ordinal=seen.vassal.ordinal,
+            state=state_of(seen),
+            phase=seen.phase,
+            pid=max(seen.pid, 0),
+            ready=seen.ready,
+            accepting=seen.accepting,
+            loyal=seen.loyal,
+            held=seen.held,
+            since=seen.since,
+            first_run=seen.first_run,
+            last_run=seen.last_run,
+            last_ready=seen.last_ready,
+            last_heartbeat=seen.last_heartbeat,
+            cursed_at=seen.cursed_at,
+            generation=seen.generation,
+            reloads=seen.reloads,
+            deaths=seen.deaths,
+            exit_code=seen.exit_code,
+            next_spawn=seen.next_spawn,
+            reason=seen.reason,
+            revision=seen.revision,
+            wanted=seen.wanted,
+            modified=seen.modified,
+            on_demand=seen.on_demand or "",
+            owner=str(seen.owner or ""),
+        )
+
+    @property
+    def key(self) -> Key:
+        return Key(self.monitor, self.name, self.ordinal)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Which vassal: :class:`~emperor_trio.model.VassalId` on the channel."""
+
+    monitor: str
+    name: str
+    ordinal: int = 0
+
+    @classmethod
+    def of(cls, vassal: VassalId) -> Key:
+        return cls(vassal.monitor, vassal.name, vassal.ordinal)
+
+    @property
+    def vassal(self) -> VassalId:
+        return VassalId(self.monitor, self.name, self.ordinal)
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """The health of one monitor; see :class:`~emperor_trio.ports.MonitorStatistics`."""
+
+    name: str
+    healthy: bool
+    since: float
+    error: str
+    last_error: str
+    next_try: float
+    vassals: int
+
+    @classmethod
+    def of(cls, seen: MonitorStatistics) -> Monitor:
+        return cls(seen.name, seen.healthy, seen.since, seen.error, seen.last_error, seen.next_try, seen.vassals)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: ``kind`` is the class in :mod:`emperor_trio.events`, ``fields`` its own fields.
+
+    ``monitor`` and ``name`` are "" where it is about neither; ``level`` is debug, info, warning or error.
+    """
+
+    at: float
+    level: str
+    kind: str
+    monitor: str
+    name: str
+    ordinal: int
+    text: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which vassals: every one whose name is, or matches as a shell pattern, one of ``names``; all where there is none.
+
+    With ``exact`` nothing is a pattern. ``monitor`` narrows it, as typed after ``--emperor`` (passwords masked).
+    """
+
+    names: tuple[str, ...] = ()
+    monitor: str | None = None
+    exact: bool = False
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The root of all requests."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Request):
+    """Reload, restart, stop, start or forgive vassals. Answered by :class:`Verdicts`, without waiting for the effect."""
+
+    verb: Verb
+    which: Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Scan(Request):
+    """Have one monitor, or all, look at their source now. Answered by :class:`Done` once they have (or failed to)."""
+
+    monitor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown(Request):
+    """Stop every vassal and the emperor. Answered by :class:`Done`; the channel closes at the end of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look(Request):
+    """Answered by :class:`Snapshot`, once or more."""
+
+    which: Selection = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Show(Request):
+    """All about one vassal. Answered by :class:`Details`."""
+
+    vassal: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe(Request):
+    """What is, and then what changes, until :class:`Unsubscribe` or the end of the connection.
+
+    Answered by :class:`Snapshot` (where ``vassals``), then :class:`Changes` with this ``id``, at most every 50 ms, and a
+    :class:`Tick` where a second brings none. ``level`` is the least of the events that are sent; ``events`` of the
+    selected vassals, of their monitors and of the emperor itself. ``recent`` events of the past come first.
+    """
+
+    which: Selection = Selection()
+    vassals: bool = True
+    events: bool = True
+    level: str = "info"
+    recent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe(Request):
+    """Answered by :class:`Done`. Ends a :class:`Subscribe`, :class:`Measure` or :class:`Tail` by its ``id``."""
+
+    subscription: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measure(Request):
+    """CPU and memory of vassals in view, :data:`MOST_MEASURED` at most. Answered by :class:`Usage` every two seconds.
+
+    A client has one of these at a time; a newer one replaces it.
+    """
+
+    vassals: tuple[Key, ...]
+
+
+MOST_MEASURED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Tail(Request):
+    """The last ``lines`` of a vassal's log, and with ``follow`` what comes. Answered by :class:`LogLines`."""
+
+    vassal: Key
+    lines: int = 100
+    follow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(Request):
+    """The emperor's effective settings. Answered by :class:`SettingList`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names(Request):
+    """The names of vassals that begin so, for completion. Answered by :class:`NameList`, ``most`` names at most."""
+
+    prefix: str = ""
+    monitor: str | None = None
+    most: int = 1000
+
+
+AnyRequest = Command | Scan | Shutdown | Look | Show | Subscribe | Unsubscribe | Measure | Tail | Settings | Names
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """The first message of all. ``commands`` says whether this connection may command; ``logs`` where vassals' logs
+    are: a folder, "-" for the emperor's stdout, or "" where they share its stderr."""
+
+    version: str
+    pid: int
+    started: float
+    at: float
+    commands: bool
+    monitors: tuple[str, ...]
+    logs: str = ""
+    host: str = ""
+    protocol: int = PROTOCOL
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The root of all answers to a request."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of a command for one vassal. With ``ok``, it is carried out, or is so already.
+
+    ``revision`` is what the vassal has to reach (see :class:`Vassal`): for reload, restart and start it is done when
+    the vassal is ready with that revision or a later one; for stop when its state is ``stopped``.
+    """
+
+    monitor: str
+    name: str
+    ordinal: int
+    ok: bool
+    text: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts(Answer):
+    verdicts: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Answer):
+    """The request as a whole can't be answered, and why; nothing was done. ``id`` is 0 where it had none."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Answer):
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Answer):
+    """Vassals and monitors as they are. ``last`` says that it is whole now; until then more of it follows."""
+
+    at: float
+    vassals: tuple[Vassal, ...]
+    monitors: tuple[Monitor, ...] = ()
+    absent: tuple[Key, ...] = ()
+    """Vassals that are held stopped, but not at their source now."""
+    last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Answer):
+    """What changed since the last message: vassals whole as they are now, those that are gone, and events in order."""
+
+    at: float
+    vassals: tuple[Vassal, ...] = ()
+    gone: tuple[Key, ...] = ()
+    monitors: tuple[Monitor, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lagged(Answer):
+    """This client was too slow: so many events were dropped. A new :class:`Snapshot` follows, which replaces all."""
+
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Details(Answer):
+    """``command`` is what its process was started with, passwords masked; ``log`` the path of its own log or ""."""
+
+    vassal: Vassal
+    events: tuple[Event, ...]
+    command: tuple[str, ...]
+    log: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """``cpu`` is the share of one processor since the last message (1.0 is a whole one), ``memory`` in bytes, both over
+    all ``processes`` of the vassal."""
+
+    monitor: str
+    name: str
+    ordinal: int
+    cpu: float
+    memory: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage(Answer):
+    at: float
+    vassals: tuple[Measured, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines(Answer):
+    """``dropped`` lines were lost before these. ``last`` says that no more will come."""
+
+    lines: tuple[str, ...]
+    dropped: int = 0
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One option: its value as text, masked, and where it came from: a place in a file, "command line" or "default".
+
+    ``now`` is what the same command line and files would give if the emperor were started now, where that differs.
+    """
+
+    name: str
+    value: str
+    origin: str
+    now: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettingList(Answer):
+    """``error`` is why the files can't be read now, "" where they can."""
+
+    settings: tuple[Setting, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NameList(Answer):
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing changed, and the emperor lives."""
+
+    at: float
+
+
+AnyAnswer = (
+    Greeting
+    | Verdicts
+    | Refused
+    | Done
+    | Snapshot
+    | Changes
+    | Lagged
+    | Details
+    | Usage
+    | LogLines
+    | SettingList
+    | NameList
+    | Tick
+)
+
+
+# --- in and out ------------------------------------------------------------------------------------------------------
+
+
+def encode(message: AnyRequest | AnyAnswer) -> str:
+    """One message as JSON text, pure ASCII: names that are no UTF-8 go as escaped surrogates."""
+    union: Any = AnyRequest if isinstance(message, Request) else AnyAnswer
+    return _dumps(_converter().unstructure(message, unstructure_as=union))
+
+
+def decode_request(text: str) -> AnyRequest:
+    """Raises :class:`~emperor_trio.errors.ControlError` whose text says what is wrong with it."""
+    return _decode(text, AnyRequest)
+
+
+def decode_answer(text: str) -> AnyAnswer:
+    """As :func:`decode_request`."""
+    return _decode(text, AnyAnswer)
+
+
+def event_of(occurrence: Occurrence) -> Event:
+    """An event of the bus, as it goes over the channel."""
+    event = occurrence.event
+    vassal = event.vassal if isinstance(event, happened.VassalEvent) else None
+    monitor = vassal.monitor if vassal else event.monitor if isinstance(event, happened.MonitorEvent) else ""
+    fields = {
+        name: getattr(event, name) for name in type(event).__dataclass_fields__ if name not in ("vassal", "monitor")
+    }
+    return Event(
+        occurrence.at,
+        event.level.name.lower(),
+        type(event).__name__,
+        monitor,
+        vassal.name if vassal else "",
+        vassal.ordinal if vassal else 0,
+        event.text,
+        fields,
+    )
+
+
+def _decode(text: str, union: Any) -> Any:
+    from cattrs import transform_error
+
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict) or not isinstance(found.get("type"), str):
+            raise ControlError("a message is a JSON object with a type")
+        return _converter().structure(found, union)
+    except (ValueError, RecursionError) as error:
+        raise ControlError(f"no JSON: {error}") from None
+    except ControlError:
+        raise
+    except Exception as error:
+        raise ControlError(f"{found.get('type')}: {'; '.join(transform_error(error))[:500]}") from None
+
+
+_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+@cache
+def _converter() -> Converter:
+    from cattrs import Converter
+    from cattrs.strategies import configure_tagged_union
+
+    converter = Converter()
+    for union in (AnyRequest, AnyAnswer):
+        configure_tagged_union(union, converter, tag_name="type", tag_generator=lambda cls: cls.__name__.lower())
+    return converter

@@ -120,22 +120,34 @@ class Emperor:
         for watch in self._watches.values():
             watch.bell.ring()
 
+    async def take_turn(self) -> None:
+        """Wait until the supervisor has decided on all that came before: a sign of life, and as cheap as one."""
+        await self._supervisor.take_turn()
+
+    async def wait_stopping(self) -> None:
+        """Wait until it is told to stop, or the nursery around it is cancelled."""
+        await self._stop.wait()
+
+    def monitors(self) -> tuple[MonitorStatistics, ...]:
+        """The health of every monitor; cheap."""
+        return tuple(
+            MonitorStatistics(
+                name,
+                watch.healthy,
+                watch.since,
+                watch.error,
+                self._supervisor.count(name),
+                watch.last_error,
+                watch.next_try,
+            )
+            for name, watch in self._watches.items()
+        )
+
     def statistics(self) -> EmperorStatistics:
         """The whole empire now; linear in the number of vassals."""
         epoch = self._wall() - trio.current_time()
         return EmperorStatistics(
-            monitors=tuple(
-                MonitorStatistics(
-                    name,
-                    watch.healthy,
-                    watch.since,
-                    watch.error,
-                    self._supervisor.count(name),
-                    watch.last_error,
-                    watch.next_try,
-                )
-                for name, watch in self._watches.items()
-            ),
+            monitors=self.monitors(),
             vassals=self._supervisor.vassals(epoch),
             blacklist=self._supervisor.blacklist(epoch),
             counters=dict(self._bus.counts),

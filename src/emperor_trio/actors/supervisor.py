@@ -57,7 +57,14 @@ class Reported:
     report: Report
 
 
-Message = Observed | Reported | Command
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Nothing but the question whether the supervisor still takes its turns."""
+
+    taken: trio.Event = field(default_factory=trio.Event)
+
+
+Message = Observed | Reported | Command | Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,12 @@ class Supervisor:
     async def command(self, command: Command) -> None:
         await self._send.send(command)
 
+    async def take_turn(self) -> None:
+        """Wait until all that was sent before this has been decided on; for ever, where the supervisor hangs."""
+        turn = Turn()
+        await self._send.send(turn)
+        await turn.taken.wait()
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Decide for ever. Only a fault of this loop itself ends it."""
         async with trio.open_nursery() as self._jobs, trio.open_nursery() as self._vassals:
@@ -157,6 +170,9 @@ class Supervisor:
             self._publish(events.ObservationFailed(_name(message), explain(error)))
 
     async def _decide(self, message: Message) -> None:
+        if isinstance(message, Turn):
+            message.taken.set()
+            return
         if self._closing and not isinstance(message, Reported):
             return
         match message:
@@ -361,6 +377,8 @@ def _name(message: Message) -> str:
             return f"{type(report).__name__} of {actor.vassal}"
         case Command():
             return message.value
+        case Turn():
+            return type(message).__name__
 
 
 def _describe(actor: VassalActor, epoch: float) -> VassalStatistics:

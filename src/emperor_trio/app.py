@@ -27,6 +27,7 @@ from emperor_trio.law.throttle import Priorities, ThrottleRules
 from emperor_trio.masking import masked
 from emperor_trio.monitors import StateFile, find_monitor
 from emperor_trio.outlets.log import LogOutlet
+from emperor_trio.outlets.notify import NotifyOutlet
 from emperor_trio.outlets.stats import StatsOutlet
 from emperor_trio.ports import Doorbell, Monitor, MonitorContext
 from emperor_trio.processes import LaunchPolicy, SystemSpawner, choose_programs, raise_descriptor_limit
@@ -68,6 +69,7 @@ def make_launch_policy(settings: Settings, descriptor_limit: int | None = None) 
     """What the settings say about every launch. ``descriptor_limit`` is the soft limit that vassals get back."""
     return LaunchPolicy(
         environment=dict(os.environ),
+        given=frozenset(name for name, value in os.environ.items() if f"{name}={value}" in settings.env),
         directory=os.getcwd(),
         binary=settings.binary_path,
         wrapper=settings.emperor_wrapper,
@@ -176,6 +178,7 @@ def make_state(settings: Settings) -> StateFile | None:
 
 def main(settings: Settings) -> int:
     """Run the daemon until it is told to stop; its exit code. Wrong settings raise UsageError before any start."""
+    manager, sockets = daemon.service_manager(), daemon.activated_sockets()  # before --env, which is for vassals
     daemon.prepare(settings)
     previous_limit = raise_descriptor_limit()
     state = make_state(settings)
@@ -185,9 +188,10 @@ def main(settings: Settings) -> int:
     policy = make_launch_policy(settings)
     programs = choose_programs(policy)
     with daemon.pid_files(settings):
-        if settings.emperor_stats is not None:
+        stats_address = sockets.get("stats", settings.emperor_stats)  # who opened a socket for us has the last word
+        if stats_address is not None:
             stats = StatsOutlet(
-                settings.emperor_stats,
+                stats_address,
                 emperor.statistics,
                 http=settings.stats_http,
                 tyrant=settings.emperor_tyrant,
@@ -201,12 +205,13 @@ def main(settings: Settings) -> int:
             _announce(
                 emperor, settings, programs
             )  # reads the package's metadata, which may be closed to the user we become
+            notify = _make_notify(emperor, manager)
             daemon.drop_privileges(settings)
             choose_programs(policy)  # again: what root may execute may be out of the reach of the user we have become
             if state is not None:
                 state.open()  # as the user we have become, to whom it belongs
             gc.freeze()  # what was imported stays: the collector need not walk it again and again
-            trio.run(_reign, emperor)
+            trio.run(_reign, emperor, notify)
     return EXIT_FAILED if emperor.left_behind else EXIT_STOPPED
 
 
@@ -218,24 +223,39 @@ def _announce(emperor: Emperor, settings: Settings, programs: tuple[str, ...]) -
         emperor.publish(events.Notice(f"options of uWSGI that mean nothing to an emperor, ignored: {names}"))
 
 
-async def _reign(emperor: Emperor) -> None:
+def _make_notify(emperor: Emperor, manager: daemon.ServiceManager) -> NotifyOutlet | None:
+    """What tells the service manager how the emperor is, added to it; ``None`` where there is nobody to tell."""
+    if manager.notify_socket is None:
+        return None
+    try:
+        notify = NotifyOutlet(manager.notify_socket, emperor, emperor.publish, watchdog=manager.watchdog)
+    except ValueError as error:
+        emperor.publish(events.Notice(f"NOTIFY_SOCKET {manager.notify_socket}: {error}; nobody is told anything"))
+        return None
+    emperor.add_outlet("service manager", notify)
+    return notify
+
+
+async def _reign(emperor: Emperor, notify: NotifyOutlet | None) -> None:
     async with trio.open_nursery() as nursery:
-        await nursery.start(_obey, emperor)
+        await nursery.start(_obey, emperor, notify)
         await emperor.run()
         nursery.cancel_scope.cancel()
 
 
-async def _obey(emperor: Emperor, task_status: trio.TaskStatus[None]) -> None:
+async def _obey(emperor: Emperor, notify: NotifyOutlet | None, task_status: trio.TaskStatus[None]) -> None:
     """The signals of uWSGI's emperor."""
+    reload = partial(emperor.command, Command.RELOAD_ALL)
     ends = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
     commands = {
-        signal.SIGHUP: partial(emperor.command, Command.RELOAD_ALL),
+        signal.SIGHUP: reload if notify is None else partial(notify.reload, reload),
         signal.SIGUSR1: partial(emperor.command, Command.LOG_STATUS),
         signal.SIGURG: partial(emperor.command, Command.FORGIVE_ALL),
     }
     # They would end the process without a word. Caught, not ignored: so vassals have their defaults again.
     strange = (signal.SIGUSR2, signal.SIGALRM)
     with trio.open_signal_receiver(*ends, *commands, signal.SIGWINCH, *strange) as received:
+        daemon.hear()
         task_status.started()
         async for number in received:
             if number in ends:

@@ -1,4 +1,5 @@
-"""What concerns the emperor's own process as a whole: folder, umask, environment, log file, name, pid file, user.
+"""What concerns the emperor's own process as a whole: folder, umask, environment, log file, name, pid file, user, and
+what a service manager hands over.
 
 Only the daemon does any of this; inside someone else's program nothing here is called.
 """
@@ -12,8 +13,10 @@ import grp
 import os
 import pwd
 import signal
+import socket
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from emperor_trio.errors import UsageError
 from emperor_trio.masking import masked
@@ -23,6 +26,76 @@ PR_SET_CHILD_SUBREAPER = 36
 TYRANT_CAPABILITIES = {"CAP_SETGID": 6, "CAP_SETUID": 7}
 """What changes a process' user, with the bits in which the kernel shows it."""
 
+SOCKET_NAMES = ("control", "gateway", "stats")
+"""What a service manager may have opened for us."""
+
+FIRST_ACTIVATED = 3
+"""The first descriptor of ``sd_listen_fds(3)``."""
+
+SWALLOWED_BY_PID_1 = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
+"""What would have come to nothing if it came before there is a handler for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceManager:
+    """What systemd, or whoever started us like it, wants to be told: at ``notify_socket``, ``None`` for not at all.
+
+    ``watchdog`` is the time in seconds in which it expects a sign of life, 0.0 for none.
+    """
+
+    notify_socket: str | None = None
+    watchdog: float = 0.0
+
+
+def service_manager() -> ServiceManager:
+    """Take what a service manager says to this process out of the environment: no child is to speak in our name."""
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    span, pid = os.environ.pop("WATCHDOG_USEC", ""), os.environ.pop("WATCHDOG_PID", "")
+    ours = pid in ("", str(os.getpid())) and span.isascii() and span.isdecimal()
+    return ServiceManager(address or None, int(span) / 1_000_000 if ours else 0.0)
+
+
+def activated_sockets() -> dict[str, socket.socket]:
+    """Take over the listening sockets that a service manager has opened for us, by name (:data:`SOCKET_NAMES`).
+
+    They are close-on-exec, and theirs is the file of a path: it stays at the end. Whoever wants one listens on a
+    duplicate. Once for each process. Raises :class:`~emperor_trio.errors.UsageError` for one that can't be meant.
+    """
+    pid, count, names = (os.environ.pop(f"LISTEN_{what}", "") for what in ("PID", "FDS", "FDNAMES"))
+    os.environ.pop("LISTEN_PIDFDID", None)
+    if pid != str(os.getpid()) or not count:
+        return {}
+    if not (count.isascii() and count.isdecimal()):
+        raise UsageError(f"LISTEN_FDS={count}: it is no number of sockets")
+    given = names.split(":") if names else []
+    sockets: dict[str, socket.socket] = {}
+    for index in range(int(count)):
+        name = given[index] if index < len(given) else "unknown"
+        if name not in SOCKET_NAMES:
+            raise UsageError(
+                f"the service manager passes a socket that it calls {name!r}, and an emperor takes"
+                f" {', '.join(SOCKET_NAMES)}: name it with FileDescriptorName= in its .socket unit"
+            )
+        if name in sockets:
+            raise UsageError(f"the service manager passes two sockets that it calls {name!r}: an emperor takes one")
+        sockets[name] = _adopt(name, FIRST_ACTIVATED + index)
+    return sockets
+
+
+def _adopt(name: str, number: int) -> socket.socket:
+    try:
+        os.set_inheritable(number, False)
+        adopted = socket.socket(fileno=number)
+        listens = adopted.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise UsageError(f"the socket {name!r} of the service manager is none: {error.strerror}") from error
+    if not listens or adopted.type != socket.SOCK_STREAM:
+        raise UsageError(
+            f"the socket {name!r} of the service manager does not listen for streams: ListenStream= in its .socket"
+            " unit, and no Accept=yes"
+        )
+    return adopted
+
 
 def prepare(settings: Settings) -> None:
     """All that comes before anything is opened: signals, descriptors, log file, folder, umask, environment, name.
@@ -30,7 +103,8 @@ def prepare(settings: Settings) -> None:
     Raises :class:`~emperor_trio.errors.UsageError` naming the option and its value.
     """
     _check_tyrant(settings)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started us may have blocked some: none would reach us
+    # Whoever started us may have blocked some: none would reach us. Those that pid 1 would lose wait for :func:`hear`.
+    signal.pthread_sigmask(signal.SIG_SETMASK, SWALLOWED_BY_PID_1 if os.getpid() == 1 else ())
     open_standard_descriptors()
     close_on_exec()
     if settings.logto is not None:
@@ -50,6 +124,11 @@ def prepare(settings: Settings) -> None:
     if settings.emperor_subreaper:
         with _naming("emperor-subreaper", "true"):
             _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def hear() -> None:
+    """Let signals come, once there are handlers for them."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _name_process(settings: Settings) -> None:

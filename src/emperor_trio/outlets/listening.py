@@ -53,6 +53,14 @@ def listen_on(option: str, address: str, mode: int | None = None) -> Listening:
         raise UsageError(f"{option} {address}: can't listen there: {reason}; choose another address") from error
 
 
+def adopt(listener: socket.socket) -> Listening:
+    """Listen on what somebody else has opened, the service manager say: its path is left alone at the end.
+
+    It is duplicated, so that an outlet which is run again can listen again.
+    """
+    return Listening(listener.dup())
+
+
 def _listen_on_port(host: str, port: str) -> socket.socket:
     if not (port.isascii() and port.isdecimal() and int(port) <= MAX_PORT):
         raise ValueError(f"{port!r} is no port, a number up to {MAX_PORT}")

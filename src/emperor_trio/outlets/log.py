@@ -73,6 +73,12 @@ def plain_line(occurrence: Occurrence) -> str:
     return f"{stamp} [emperor] {_LEVELS[event.level]:5} {subject(event)}: {said(event)}\n"
 
 
+def journal_line(occurrence: Occurrence) -> str:
+    """``<4>[emperor] warn  name: text`` for systemd's journal, which has the time itself and takes the level away."""
+    event = occurrence.event
+    return f"<{_PRIORITIES[event.level]}>[emperor] {_LEVELS[event.level]:5} {subject(event)}: {said(event)}\n"
+
+
 def colour_line(occurrence: Occurrence) -> str:
     """The same for a terminal: a short time, then the level, the name and the text, each in its place and colour."""
     moment = time.localtime(occurrence.at)
@@ -122,6 +128,7 @@ def _milliseconds(at: float) -> int:
 
 _PLAIN, _BOLD, _DIM, _CYAN, _MAGENTA = "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[36m", "\x1b[35m"
 _LEVELS = {Level.DEBUG: "debug", Level.INFO: "info", Level.WARNING: "warn", Level.ERROR: "error"}
+_PRIORITIES = {Level.DEBUG: 7, Level.INFO: 6, Level.WARNING: 4, Level.ERROR: 3}  # sd-daemon(3)
 _LEVEL_COLOURS = {Level.DEBUG: _DIM, Level.INFO: "\x1b[32m", Level.WARNING: "\x1b[33m", Level.ERROR: "\x1b[1;31m"}
 
 
@@ -130,13 +137,23 @@ def wants_colour(fd: int) -> bool:
     return os.isatty(fd) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def is_journal(fd: int) -> bool:
+    """Whether this is the stream to systemd's journal that the service manager gave us, and not one in its place."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
 # --- the outlet ------------------------------------------------------------------------------------------------------
 
 
 class LogOutlet:
-    """Writes events of ``level`` and above, as ``style`` (text or json) says, in colour where the stream is a terminal.
+    """Writes events of ``level`` and above, as ``style`` (text or json) says.
 
-    Ends once the subscription has ended and all is written.
+    Text is in colour where the stream is a terminal, and has priorities in place of times where it is systemd's
+    journal. Ends once the subscription has ended and all is written.
     """
 
     def __init__(
@@ -151,9 +168,7 @@ class LogOutlet:
         self._events = events
         self._fd = stream.fileno()
         self._level = level
-        if colour is None:
-            colour = wants_colour(self._fd)
-        self._layout: Layout = json_line if style == "json" else colour_line if colour else plain_line
+        self._layout: Layout = _layout(self._fd, style, wants_colour(self._fd) if colour is None else colour)
         self._lines: deque[bytes] = deque()
         self._news = trio.Event()
         self._room = trio.Event()
@@ -206,13 +221,21 @@ class LogOutlet:
         """In the thread. A stream that is closed or full costs its lines, and is told of the loss when it is back."""
         try:
             if self._lost:
-                write_all(
-                    self._fd, f"{counted(self._lost, 'line')} of the emperor's log could not be written here\n".encode()
-                )
+                lost = f"{counted(self._lost, 'line')} of the emperor's log could not be written here\n"
+                priority = f"<{_PRIORITIES[Level.WARNING]}>" if self._layout is journal_line else ""
+                write_all(self._fd, f"{priority}{lost}".encode())
                 self._lost = 0
             write_all(self._fd, batch)
         except OSError:
             self._lost += batch.count(b"\n")
+
+
+def _layout(fd: int, style: str, colour: bool) -> Layout:
+    if style == "json":
+        return json_line
+    if colour:
+        return colour_line
+    return journal_line if is_journal(fd) else plain_line
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -23,7 +23,7 @@ import trio
 
 from emperor_trio.masking import masked
 from emperor_trio.model import Owner
-from emperor_trio.outlets.listening import Listening, listen_on
+from emperor_trio.outlets.listening import Listening, adopt, listen_on
 from emperor_trio.outlets.text import well_formed
 from emperor_trio.ports import BlacklistStatistics, EmperorStatistics, MonitorStatistics, VassalStatistics
 from emperor_trio.strangers import end, refuse_descriptors
@@ -185,12 +185,13 @@ _text = json.JSONEncoder(separators=(",", ":")).encode
 class StatsOutlet:
     """Serves ``statistics()`` on ``address`` (``host:port``, ``:port`` or a path), with HTTP headers if ``http``.
 
-    :meth:`open` it before the privileges go, or leave that to :meth:`run`. ``mode`` is for the socket's path.
+    ``address`` may also be a socket that listens already. :meth:`open` it before the privileges go, or leave that to
+    :meth:`run`. ``mode`` is for the socket's path.
     """
 
     def __init__(
         self,
-        address: str,
+        address: str | socket.socket,
         statistics: Callable[[], EmperorStatistics],
         *,
         http: bool = False,
@@ -213,12 +214,16 @@ class StatsOutlet:
         """Listen. Raises :class:`~emperor_trio.errors.UsageError` where that is impossible. Idempotent."""
         if self._listening is None:
             _version()  # remembered from here on: later, the package's metadata may be closed to us
-            self._listening = listen_on("--emperor-stats", self._address, self._mode)
+            self._listening = (
+                listen_on("--emperor-stats", self._address, self._mode)
+                if isinstance(self._address, str)
+                else adopt(self._address)
+            )
             refuse_descriptors(self._listening.socket)
         return self._listening
 
     def close(self) -> None:
-        """Listen no more, and remove the socket's path. Idempotent."""
+        """Listen no more, and remove the socket's path where it was made here. Idempotent."""
         listening, self._listening = self._listening, None
         if listening is not None:
             listening.close()

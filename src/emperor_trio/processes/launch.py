@@ -16,12 +16,23 @@ from emperor_trio.errors import SpawnError, UsageError
 from emperor_trio.model import CAPABILITIES, NAMESPACES, Owner, VassalId, VassalSpec, config_option
 from emperor_trio.ports import HookPoint
 
+SERVICE_ONLY = frozenset(
+    {
+        "FDSTORE",
+        "LISTEN_FDNAMES",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_PIDFDID",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+    }
+)
+"""Variables by which a service manager speaks to one process: a child would say in our name that it is ready. They are
+for children only where ``--env`` sets them."""
+
 EMPEROR_ONLY = frozenset(
     {
-        "NOTIFY_SOCKET",
-        "LISTEN_FDS",
-        "LISTEN_FDNAMES",
-        "LISTEN_PID",
         "UWSGI_RELOADS",
         "UWSGI_EMPEROR_FD",
         "UWSGI_EMPEROR_FD_CONFIG",
@@ -44,7 +55,8 @@ MAX_ID = 2**32 - 2
 class LaunchPolicy:
     """What the emperor's settings say about every launch. Each field names its option; times are in seconds.
 
-    ``environment`` is the emperor's own, with ``--env`` applied; ``directory`` its current folder, absolute.
+    ``environment`` is the emperor's own, with ``--env`` applied, and ``given`` the names that this option has set in
+    it; ``directory`` is its current folder, absolute.
     ``descriptor_limit`` is the soft limit of descriptors that vassals get back (``None``: the emperor's own).
 
     Raises :class:`~emperor_trio.errors.UsageError` for a capability or a namespace that does not exist.
@@ -52,6 +64,7 @@ class LaunchPolicy:
 
     environment: Mapping[str, str]
     directory: str
+    given: frozenset[str] = frozenset()  # --env
     binary: str | None = None  # --binary-path
     wrapper: str | None = None  # --emperor-wrapper
     wrapper_override: tuple[str, ...] = ()  # --emperor-wrapper-override
@@ -180,7 +193,7 @@ def plan_hook(
     """
     program, *arguments = command
     program = posixpath.join(policy.directory, program) if "/" in program else program
-    environment = {key: value for key, value in policy.environment.items() if key not in EMPEROR_ONLY}
+    environment = _inherited(policy)
     environment["UWSGI_VASSALS_DIR"] = vassals_dir(policy, spec)
     return Launch(
         commands=((program, *arguments),),
@@ -256,8 +269,9 @@ def _arguments(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec) -> tupl
 
 
 def _environment(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec, pipes: Pipes, zergs: int) -> dict[str, str]:
-    environment = {key: value for key, value in policy.environment.items() if not key.startswith(VASSAL_PREFIX)}
-    for key, value in policy.environment.items():
+    inherited = _inherited(policy)
+    environment = {key: value for key, value in inherited.items() if not key.startswith(VASSAL_PREFIX)}
+    for key, value in inherited.items():
         if key.startswith(VASSAL_PREFIX):
             environment["UWSGI_" + key.removeprefix(VASSAL_PREFIX)] = value
     for key in EMPEROR_ONLY:
@@ -270,6 +284,12 @@ def _environment(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec, pipes
     if policy.start_hook or policy.exec_as_vassal:
         environment["UWSGI_VASSALS_DIR"] = vassals_dir(policy, spec)
     return environment
+
+
+def _inherited(policy: LaunchPolicy) -> dict[str, str]:
+    """The emperor's environment without what is about its own process."""
+    own = EMPEROR_ONLY | (SERVICE_ONLY - policy.given)
+    return {key: value for key, value in policy.environment.items() if key not in own}
 
 
 def _repeat(option: str, values: tuple[str, ...]) -> tuple[str, ...]:

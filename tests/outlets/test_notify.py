@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import trio
@@ -80,10 +80,11 @@ def manager(address: str) -> Iterator[Manager]:
 
 @asynccontextmanager
 async def telling(
-    address: str, court: FakeCourt, said: list[Event] | None = None, **options: Any
-) -> AsyncIterator[Any]:
-    """An outlet that runs, and has said what it says at once."""
-    with closing(NotifyOutlet(address, court, [].append if said is None else said.append, **options)) as outlet:
+    address: str, court: FakeCourt, said: list[Event] | None = None, *, watchdog: float = 0.0
+) -> AsyncIterator[NotifyOutlet]:
+    """An outlet that runs, and has said what it says at once. ``said`` is where its events go."""
+    events: list[Event] = [] if said is None else said
+    with closing(NotifyOutlet(address, court, events.append, watchdog=watchdog)) as outlet:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(outlet.run)
             await wait_all_tasks_blocked()
@@ -105,11 +106,9 @@ async def telling(
 )
 def test_addresses(text: str, address: str) -> None:
     assert notify_address(text) == address
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client,
-        pytest.raises((FileNotFoundError, ConnectionError)),
-    ):
-        client.connect(address)  # the system takes it for one, too: only nobody is there
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        # The system takes it for one, too: only nobody is there.
+        assert client.connect_ex(address) in (errno.ENOENT, errno.ECONNREFUSED)
 
 
 @pytest.mark.parametrize("text", ["notify", "vsock:2:9000", "/" + "a" * 107, "@" + "a" * 108, "/" + "ü" * 54])
@@ -314,7 +313,7 @@ async def test_what_a_full_socket_does_not_take_is_said_later_in_order(
         await trio.sleep(0.2)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as crowd:
             crowd.setblocking(False)
-            with pytest.raises(BlockingIOError):
+            with suppress(BlockingIOError):
                 while True:
                     crowd.sendto(b"X", notify_address(address))
         court.shown = [monitor()]

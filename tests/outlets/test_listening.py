@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emperor_trio.errors import UsageError
-from emperor_trio.outlets.listening import Listening, listen_on
+from emperor_trio.outlets.listening import Listening, adopt, listen_on
 
 
 def listening(address: object, mode: int | None = None) -> Listening:
@@ -126,3 +126,18 @@ def test_a_wrong_address_is_a_clear_error(address: str, tmp_path: Path, monkeypa
     with pytest.raises(UsageError, match=r"--emperor-stats .*can't listen there"):
         listening(address)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_somebody_else_opened_is_listened_on_again_and_left_to_him(tmp_path: Path) -> None:
+    path = tmp_path / "theirs"
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(str(path))
+        theirs.listen()
+        for _ in range(2):  # an outlet that fails is run again
+            found = adopt(theirs)
+            connect(path)
+            found.socket.accept()[0].close()
+            assert not found.socket.get_inheritable()
+            found.close()
+        assert path.exists()
+        connect(path)

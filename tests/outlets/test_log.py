@@ -168,6 +168,50 @@ def test_no_field_hides_one_of_the_logs_own(event: type[Event]) -> None:
     assert not {field.name for field in fields(event)} & {"time", "epoch", "level", "event", "text"}
 
 
+# --- the journal ---
+
+
+def journal(monkeypatch: pytest.MonkeyPatch, stream: IO[bytes]) -> None:
+    """Say what systemd says of a stream that goes to its journal."""
+    found = os.fstat(stream.fileno())
+    monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+
+
+async def test_the_journal_is_given_priorities_in_place_of_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "log").open("wb") as stream:
+        journal(monkeypatch, stream)
+        said = Script(
+            events.VassalAdded(SHOP),
+            events.VassalSpawned(SHOP, 1, 1),
+            events.Notice("full\n<0>empty"),
+            events.MonitorFailed("/v", "away", 3.0),
+        )
+        await LogOutlet(said, stream, level=Level.DEBUG).run()
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "<7>[emperor] debug shop.ini: added",
+        "<6>[emperor] info  shop.ini: spawned, pid 1",
+        r"<4>[emperor] warn  emperor: full\n<0>empty",
+        "<3>[emperor] error /v: away; vassals stay as they are, again in 3.0 s",
+    ]
+
+
+async def test_what_goes_elsewhere_has_no_priorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is inherited by whoever is started below, with another stream."""
+    with (tmp_path / "journal").open("wb") as stream:
+        journal(monkeypatch, stream)
+    (line,) = await logged(tmp_path / "log", events.VassalSpawned(SHOP, 1, 1))
+    assert line.startswith("2026-09-21 ")
+
+
+async def test_json_for_the_journal_is_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "log").open("wb") as stream:
+        journal(monkeypatch, stream)
+        await LogOutlet(Script(events.VassalSpawned(SHOP, 1, 1)), stream, "json").run()
+    assert json.loads((tmp_path / "log").read_text())["level"] == "info"
+
+
 # --- streams ---
 
 

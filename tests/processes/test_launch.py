@@ -119,6 +119,8 @@ def test_environment_of_a_vassal() -> None:
         "LISTEN_FDS": "1",
         "LISTEN_PID": "1",
         "LISTEN_FDNAMES": "x",
+        "WATCHDOG_USEC": "30000000",
+        "WATCHDOG_PID": "1",
         "UWSGI_EMPEROR_FD": "9",
         "UWSGI_EMPEROR_FD_CONFIG": "10",
         "UWSGI_EMPEROR_PROXY": "/p",
@@ -127,6 +129,15 @@ def test_environment_of_a_vassal() -> None:
     expected = {**ENVIRONMENT, "UWSGI_HARAKIRI": "30", "UWSGI_VASSALS_DIR": "/kept", "UWSGI_EMPEROR_FD": "3"}
     assert planned(environment=environment).environment == expected
     assert planned(pipes=BOTH, environment=environment).environment == {**expected, "UWSGI_EMPEROR_FD_CONFIG": "4"}
+
+
+def test_what_a_service_manager_says_to_the_emperor_is_for_children_where_it_is_given_to_them() -> None:
+    environment = {**ENVIRONMENT, "NOTIFY_SOCKET": "/given", "WATCHDOG_USEC": "1", "UWSGI_RELOADS": "3"}
+    given = frozenset({"NOTIFY_SOCKET", "UWSGI_RELOADS"})
+    expected = {**ENVIRONMENT, "NOTIFY_SOCKET": "/given"}
+    rules = policy(environment=environment, given=given)
+    assert planned(environment=environment, given=given).environment == {**expected, "UWSGI_EMPEROR_FD": "3"}
+    assert plan_hook(rules, SPEC, ("/hook",)).environment == {**expected, "UWSGI_VASSALS_DIR": "/emperor"}
 
 
 def test_descriptors_and_folder() -> None:

@@ -220,7 +220,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Command(Request):
-    """Reload, restart, stop, start or forgive vassals. Answered by :class:`Verdicts`, without waiting for the effect."""
+    """Reload, restart, stop, start or forgive vassals. Answered by :class:`Verdicts`, before the effect is there."""
 
     verb: Verb
     which: Selection
@@ -256,9 +256,10 @@ class Show(Request):
 class Subscribe(Request):
     """What is, and then what changes, until :class:`Unsubscribe` or the end of the connection.
 
-    Answered by :class:`Snapshot` (where ``vassals``), then :class:`Changes` with this ``id``, at most every 50 ms, and a
-    :class:`Tick` where a second brings none. ``level`` is the least of the events that are sent; ``events`` of the
-    selected vassals, of their monitors and of the emperor itself. ``recent`` events of the past come first.
+    Answered by :class:`Snapshot` (where ``vassals``), and one :class:`Changes` with the ``recent`` events of the past,
+    if there are any; then by :class:`Changes` with this ``id`` at most every 50 ms, and a :class:`Tick` where a second
+    brings none. ``level`` is the least of the events that are sent; ``events`` are those of the selected vassals, of
+    their monitors and of the emperor itself.
     """
 
     which: Selection = Selection()

@@ -9,14 +9,23 @@ import errno
 import os
 import socket
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+import trio
 
 from emperor_trio.errors import UsageError
 
 BACKLOG = 128
 MAX_PORT = 65_535
+
+RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: the kernel keeps nothing for a client that was let go."""
+
+_BROKEN = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
+"""What says that the listening socket itself is gone; anything else concerns one connection, or passes."""
 
 
 @dataclass(slots=True)
@@ -59,6 +68,18 @@ def adopt(listener: socket.socket) -> Listening:
     It is duplicated, so that an outlet which is run again can listen again.
     """
     return Listening(listener.dup())
+
+
+async def accept(listener: trio.socket.SocketType) -> trio.socket.SocketType | None:
+    """The next connection; ``None``, after a pause, where the system has no room for it or it is already over."""
+    try:
+        connection, _ = await listener.accept()
+    except OSError as error:
+        if error.errno in _BROKEN:
+            raise
+        await trio.sleep(0.1)
+        return None
+    return connection
 
 
 def _listen_on_port(host: str, port: str) -> socket.socket:

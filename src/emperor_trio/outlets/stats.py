@@ -6,15 +6,13 @@ uWSGI 2.0.31 and its development branch, ``emperor_send_stats`` in ``core/empero
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import socket
-import struct
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
@@ -23,7 +21,7 @@ import trio
 
 from emperor_trio.masking import masked
 from emperor_trio.model import Owner
-from emperor_trio.outlets.listening import Listening, adopt, listen_on
+from emperor_trio.outlets.listening import RESET, Listening, accept, adopt, listen_on
 from emperor_trio.outlets.text import well_formed
 from emperor_trio.ports import BlacklistStatistics, EmperorStatistics, MonitorStatistics, VassalStatistics
 from emperor_trio.strangers import end, refuse_descriptors
@@ -42,12 +40,6 @@ OLDEST = 1.0
 
 CHUNK = 100
 """Vassals that are encoded before others get their turn; about a millisecond."""
-
-BROKEN = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
-"""What says that the listening socket itself is gone; anything else concerns one connection, or passes."""
-
-RESET = struct.pack("ii", 1, 0)
-"""For SO_LINGER: the kernel keeps nothing for a reader that was let go."""
 
 HEADERS = (
     b"HTTP/1.0 200 OK\r\nConnection: close\r\nAccess-Control-Allow-Origin: *\r\n"
@@ -179,6 +171,31 @@ def _folder() -> str:
 _text = json.JSONEncoder(separators=(",", ":")).encode
 
 
+# --- one encoding for all who ask -----------------------------------------------------------------------------------
+
+
+class Shared:
+    """What is costly to make, made once for all who ask within a moment."""
+
+    def __init__(self, make: Callable[[], Awaitable[bytes]]) -> None:
+        self._make = make
+        self._making = trio.Lock()
+        self._made = b""
+        self._good_until = -1.0
+
+    async def fresh(self) -> bytes:
+        """As of this call, or as of a moment ago where another reader has just had it made."""
+        async with self._making:
+            if trio.current_time() >= self._good_until:
+                # Shielded: to end readers just before their answer would otherwise keep us at it for nobody.
+                with trio.CancelScope(shield=True):
+                    as_of, begun = trio.current_time(), time.perf_counter()
+                    self._made = await self._make()
+                    took = time.perf_counter() - begun
+                    self._good_until = as_of + min(took * FARE, OLDEST)
+            return self._made
+
+
 # --- the outlet ------------------------------------------------------------------------------------------------------
 
 
@@ -199,16 +216,12 @@ class StatsOutlet:
         mode: int | None = None,
     ) -> None:
         self._address = address
-        self._statistics = statistics
         self._http = http
-        self._tyrant = tyrant
         self._mode = mode
         self._listening: Listening | None = None
         self._readers: OrderedDict[int, trio.CancelScope] = OrderedDict()
         self._connections = 0
-        self._encoding = trio.Lock()
-        self._encoded = b""
-        self._good_until = -1.0
+        self._encoded = Shared(lambda: encode(statistics(), tyrant))
 
     def open(self) -> Listening:
         """Listen. Raises :class:`~emperor_trio.errors.UsageError` where that is impossible. Idempotent."""
@@ -234,7 +247,7 @@ class StatsOutlet:
             listener = trio.socket.from_stdlib_socket(self.open().socket)
             async with trio.open_nursery() as nursery:
                 while True:
-                    connection = await _accept(listener)
+                    connection = await accept(listener)
                     if connection is not None:
                         self._make_room()
                         nursery.start_soon(self._serve, trio.SocketStream(connection))
@@ -265,7 +278,7 @@ class StatsOutlet:
     async def _answer(self, stream: trio.SocketStream, limit: trio.CancelScope) -> None:
         if self._http and not await _hear(stream):
             return
-        answer = await self._fresh()
+        answer = await self._encoded.fresh()
         limit.deadline = trio.current_time() + READER_LIMIT
         await stream.send_all(HEADERS % len(answer) + answer if self._http else answer)
         await stream.send_eof()
@@ -273,22 +286,6 @@ class StatsOutlet:
         with trio.move_on_after(1.0):
             while await _hear(stream):
                 pass
-
-    async def _fresh(self) -> bytes:
-        """The statistics as of this call, or as of a moment ago where another reader has just had them encoded."""
-        async with self._encoding:
-            if trio.current_time() >= self._good_until:
-                # Shielded: to end readers just before their answer would otherwise keep us encoding for nobody.
-                with trio.CancelScope(shield=True):
-                    await self._encode()
-            return self._encoded
-
-    async def _encode(self) -> None:
-        as_of = trio.current_time()
-        begun = time.perf_counter()
-        self._encoded = await encode(self._statistics(), self._tyrant)
-        took = time.perf_counter() - begun
-        self._good_until = as_of + min(took * FARE, OLDEST)
 
 
 async def _hear(stream: trio.SocketStream) -> bytes:
@@ -308,15 +305,3 @@ async def _close(stream: trio.SocketStream) -> None:
         await trio.aclose_forcefully(stream)
     else:
         threading.Thread(target=os.close, args=(stream.socket.detach(),), daemon=True).start()
-
-
-async def _accept(listener: trio.socket.SocketType) -> trio.socket.SocketType | None:
-    """The next connection; ``None``, after a pause, where the system has no room for it or it is already over."""
-    try:
-        connection, _ = await listener.accept()
-    except OSError as error:
-        if error.errno in BROKEN:
-            raise
-        await trio.sleep(0.1)
-        return None
-    return connection

@@ -19,9 +19,13 @@ DEFAULT_LIMIT = 4096
 
 
 class Subscriber:
-    """One bounded view of the bus; ends once the bus is closed and everything was taken."""
+    """One bounded view of the bus; ends once the bus is closed and everything was taken.
+
+    ``lost`` counts every event that was dropped here so far.
+    """
 
     def __init__(self, limit: int) -> None:
+        self.lost: int = 0
         self._events: deque[Occurrence] = deque(maxlen=limit)
         self._dropped = 0
         self._closed = False
@@ -30,6 +34,7 @@ class Subscriber:
     def put(self, occurrence: Occurrence) -> None:
         if len(self._events) == self._events.maxlen:
             self._dropped += 1
+            self.lost += 1
         self._events.append(occurrence)
         self._bell.ring()
 

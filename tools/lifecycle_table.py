@@ -91,11 +91,16 @@ def _happenings(
         late = "no heartbeat" if state.deadline == state.heartbeat_until else "a time limit"
         yield late, hear.Tick(), desired, state.deadline
     yield "not wanted any more", hear.Look(), Desired(None), NOW
+    number = desired.revision + 1
+    if desired.spec is not None and not desired.held:
+        yield "stopped by a command", hear.Look(), replace(desired, held="by a command"), NOW
+    if desired.spec is not None and desired.held:
+        yield "started by a command", hear.Look(), replace(desired, revision=number, life=number, held=""), NOW
     for spec in specs:
         newer = replace(spec, version=2)
-        yield "a changed config", hear.Look(), Desired(newer, desired.revision + 1, desired.life), NOW
+        yield "a changed config", hear.Look(), replace(desired, spec=newer, revision=number), NOW
         word = "another owner or socket, or back after a removal"
-        yield word, hear.Look(), Desired(newer, desired.revision + 1, desired.life + 1), NOW
+        yield word, hear.Look(), replace(desired, spec=newer, revision=number, life=number), NOW
 
 
 def _essence(state: State, desired: Desired) -> object:
@@ -104,6 +109,7 @@ def _essence(state: State, desired: Desired) -> object:
         (state.phase, state.leaving, state.code == EXILE_CODE, state.ready, state.chunk_sent),
         (state.address, state.bound_for, state.reload_until == NEVER, state.heartbeat_until == NEVER),
         (_kind(state.spec), _kind(desired.spec), state.revision == desired.revision, state.life == desired.life),
+        desired.held,
     )
 
 

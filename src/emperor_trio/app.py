@@ -25,16 +25,28 @@ from emperor_trio.law.fleet import FleetRules
 from emperor_trio.law.state import LifecycleRules
 from emperor_trio.law.throttle import Priorities, ThrottleRules
 from emperor_trio.masking import masked
-from emperor_trio.monitors import StateFile, find_monitor
+from emperor_trio.monitors import StateFile, StoredHolds, find_monitor
+from emperor_trio.outlets.lines import LineWriter
 from emperor_trio.outlets.log import LogOutlet
 from emperor_trio.outlets.notify import NotifyOutlet
+from emperor_trio.outlets.rotation import LogRotation, RotationRules
 from emperor_trio.outlets.stats import StatsOutlet
 from emperor_trio.ports import Doorbell, Monitor, MonitorContext
-from emperor_trio.processes import LaunchPolicy, SystemSpawner, choose_programs, raise_descriptor_limit
+from emperor_trio.processes import (
+    LaunchPolicy,
+    LogFolder,
+    LogPipes,
+    SystemSpawner,
+    choose_programs,
+    raise_descriptor_limit,
+)
 from emperor_trio.settings import Settings
+from emperor_trio.vassal_logs import check_folder
 
 RELOAD_PAUSE = 0.5
 """Seconds without a reload after a vassal came up: uWSGI's workers lose a signal while they start, and it hangs."""
+
+STDOUT = 1
 
 EXIT_STOPPED = 0
 EXIT_FAILED = 1
@@ -59,7 +71,12 @@ def make_policy(settings: Settings) -> Policy:
             max_restarts=settings.emperor_max_restarts,
             restart_window=settings.emperor_restart_window,
         ),
-        fleet=FleetRules(settings.emperor_tyrant, frozenset(settings.emperor_extra_extension)),
+        fleet=FleetRules(
+            tyrant=settings.emperor_tyrant,
+            extra_extensions=frozenset(settings.emperor_extra_extension),
+            wait_for_command=settings.emperor_wait_for_command,
+            unbidden=frozenset(settings.emperor_wait_for_command_ignore),
+        ),
         priorities=Priorities(tuple((item.pattern, item.number) for item in settings.emperor_priority)),
         broodlord=settings.emperor_broodlord,
     )
@@ -162,13 +179,48 @@ def make_emperor(
     The file of ``--emperor-state`` is opened when it runs, unless an open one is given as ``state``.
     Raises :class:`~emperor_trio.errors.UsageError`.
     """
-    spawner = SystemSpawner(make_launch_policy(settings, descriptor_limit), reap=reap)
-    services: list[Callable[..., Awaitable[object]]] = [spawner.run]
+
+    def publish(event: events.Event) -> None:
+        emperor.publish(event)
+
+    outputs, outlet = make_outputs(settings, publish)
+    spawner = SystemSpawner(make_launch_policy(settings, descriptor_limit), reap=reap, outputs=outputs)
+    services: list[Callable[..., Awaitable[object]]] = [spawner.run] if outputs is None else [outputs.run, spawner.run]
     if state is None:
         state = make_state(settings)
     if state is not None:
         services.append(state.run)
-    return Emperor(make_monitors(settings, state), spawner, make_policy(settings), services=services, mercy=mercy)
+    emperor = Emperor(
+        make_monitors(settings, state),
+        spawner,
+        make_policy(settings),
+        services=services,
+        holds=StoredHolds(state) if state is not None else None,
+        mercy=mercy,
+    )
+    if outlet is not None:
+        emperor.add_outlet("--vassal-logs", outlet, drain=isinstance(outlet, LineWriter))
+    return emperor
+
+
+def make_outputs(
+    settings: Settings, publish: Callable[[events.Event], None]
+) -> tuple[LogFolder | LogPipes | None, LogRotation | LineWriter | None]:
+    """What ``--vassal-logs`` asks for: where vassals print, and the outlet that looks after it."""
+    if settings.vassal_logs is None:
+        return None, None
+    if settings.vassal_logs == "-":
+        writer = LineWriter(STDOUT)
+        return LogPipes(writer, publish), writer
+    folder = os.path.abspath(settings.vassal_logs)
+    rules = RotationRules(
+        size=settings.vassal_log_size,
+        age=settings.vassal_log_age,
+        keep=settings.vassal_log_keep,
+        extra=frozenset(settings.emperor_extra_extension),
+    )
+    first = masked(settings.emperor[0]) if settings.emperor else ""
+    return LogFolder(folder, first, publish), LogRotation(folder, rules, publish) if rules.ever else None
 
 
 def make_state(settings: Settings) -> StateFile | None:
@@ -208,6 +260,8 @@ def main(settings: Settings) -> int:
             notify = _make_notify(emperor, manager)
             daemon.drop_privileges(settings)
             choose_programs(policy)  # again: what root may execute may be out of the reach of the user we have become
+            if settings.vassal_logs is not None and settings.vassal_logs != "-":
+                check_folder(settings.vassal_logs)  # as the user who writes there
             if state is not None:
                 state.open()  # as the user we have become, to whom it belongs
             gc.freeze()  # what was imported stays: the collector need not walk it again and again
@@ -261,7 +315,7 @@ async def _obey(emperor: Emperor, notify: NotifyOutlet | None, task_status: trio
             if number in ends:
                 emperor.stop(signal.Signals(number).name)
             elif number == signal.SIGWINCH:
-                emperor.scan()
+                emperor.ring()
             elif number in strange:
                 name = signal.Signals(number).name
                 emperor.publish(events.Notice(f"{name} means nothing to an emperor, ignored; SIGTERM stops it"))

@@ -136,6 +136,34 @@ class OutletFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LogsNotRotated(Event):
+    """Vassals' logs could not be rotated, and were left as they are. Said once, until all can be rotated again."""
+
+    level: ClassVar[Level] = Level.ERROR
+    log: str
+    error: str
+    logs: int
+
+    @property
+    def text(self) -> str:
+        others = f", and {self.logs - 1} more" if self.logs > 1 else ""
+        return f"the log {self.log}{others} could not be rotated: {self.error}; left as it is, and tried again"
+
+
+@dataclass(frozen=True, slots=True)
+class LogOutran(Event):
+    """A vassal wrote its log faster than it could be copied: so many bytes went with the cut, in no copy."""
+
+    level: ClassVar[Level] = Level.WARNING
+    log: str
+    lost: int
+
+    @property
+    def text(self) -> str:
+        return f"the log {self.log} grows faster than it can be copied: {counted(self.lost, 'byte')} of it are lost"
+
+
+@dataclass(frozen=True, slots=True)
 class Lagged(Event):
     """A subscriber of the bus was too slow: this many events were dropped before the next one it gets."""
 
@@ -311,6 +339,18 @@ class SpawnPostponed(VassalEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class LogUnavailable(VassalEvent):
+    """This process prints to the emperor's own stdout and stderr, until it is started again."""
+
+    level: ClassVar[Level] = Level.ERROR
+    error: str
+
+    @property
+    def text(self) -> str:
+        return f"its log can't be written: {self.error}; it prints to the emperor's own stdout and stderr"
+
+
+@dataclass(frozen=True, slots=True)
 class VassalReady(VassalEvent):
     """Byte 1: the vassal was spawned, or reloaded. ``revision`` is the newest it can be running."""
 
@@ -415,6 +455,17 @@ class VassalExiled(VassalEvent):
     @property
     def text(self) -> str:
         return f"exiled: {self.reason}; stays away until its config changes or a command starts it"
+
+
+@dataclass(frozen=True, slots=True)
+class VassalHeld(VassalEvent):
+    """It has no process, though its source wants one, until a command starts it."""
+
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"stays stopped: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

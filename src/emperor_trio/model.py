@@ -80,7 +80,8 @@ class VassalSpec:
     it is ``None`` the vassal reads its file itself. ``socket`` is the address of an on-demand vassal (``host:port``,
     ``:port`` or a path); with ``ask_socket`` it is still to be asked for with ``--emperor-on-demand-exec``.
     ``directory`` is the folder the vassal starts in (``None``: the emperor's own). ``executable`` says that the file
-    itself is to be executed for its config (``--emperor-magic-exec``).
+    itself is to be executed for its config (``--emperor-magic-exec``). ``attributes`` are what else its source says of
+    it, by name and value (``--emperor-collect-attribute``).
     """
 
     name: str
@@ -92,6 +93,7 @@ class VassalSpec:
     ask_socket: bool = False
     directory: str | None = None
     executable: bool = False
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def on_demand(self) -> bool:

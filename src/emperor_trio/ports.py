@@ -71,6 +71,22 @@ class Memory(Protocol):
         ...
 
 
+class Holds(Protocol):
+    """Which vassals an operator has stopped, kept over restarts of the emperor (``--emperor-state``)."""
+
+    async def recall(self) -> tuple[VassalId, ...]:
+        """All that are held. Raises :class:`~emperor_trio.errors.MonitorError` where that can't be read."""
+        ...
+
+    def put(self, vassal: VassalId, *, held: bool) -> None:
+        """Have it written soon. Never waits."""
+        ...
+
+    async def settle(self) -> None:
+        """Wait until all that was put so far is committed; as :meth:`Memory.settle`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MonitorContext:
     """What a monitor is given: ``argument`` is the text behind ``scheme://``, ``name`` its identity, passwords masked.
@@ -195,6 +211,10 @@ class Spawner(Protocol):
         """
         ...
 
+    def command_line(self, vassal: VassalId, spec: VassalSpec) -> tuple[str, ...]:
+        """What the process of such a vassal is executed with; empty where it can't be."""
+        ...
+
     async def listen(self, vassal: VassalId, spec: VassalSpec, address: str) -> Listener:
         """Bind and listen. Raises :class:`~emperor_trio.errors.ListenError`."""
         ...
@@ -210,6 +230,53 @@ class Spawner(Protocol):
 
     async def run_hook(self, point: HookPoint, vassal: VassalId, spec: VassalSpec, pid: int) -> str | None:
         """Run a hook to its end or its time limit; the text says what went wrong, ``None`` is success. Never raises."""
+        ...
+
+
+class Outputs(Protocol):
+    """Where what vassals print goes, where it is not the emperor's own stdout and stderr."""
+
+    def open(self, vassal: VassalId) -> int | None:
+        """A descriptor for stdout and stderr of one process, the caller's to close; ``None``: the emperor's own ones.
+
+        Never waits and never raises: a vassal is not lost for its log.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines that a vassal printed, each with its end. ``dropped`` more were lost before, not taken in time."""
+
+    data: bytes
+    dropped: int = 0
+
+
+class LineSubscription(Protocol):
+    """What one vassal prints from now on, bounded; ends with the emperor."""
+
+    def __aiter__(self) -> AsyncIterator[Lines]: ...
+
+
+class LineSource(Protocol):
+    """What vassals print, where it comes through the emperor (``--vassal-logs -``)."""
+
+    def subscribe(self, vassal: VassalId) -> AbstractContextManager[LineSubscription]: ...
+
+
+class LineSink(Protocol):
+    """Takes all that vassals print."""
+
+    async def room(self) -> None:
+        """Wait until there is room for more."""
+        ...
+
+    def put(self, vassal: VassalId, data: bytes) -> None:
+        """Take whole lines, each with its end. Never waits."""
+        ...
+
+    def end(self) -> None:
+        """Nothing more will come."""
         ...
 
 
@@ -292,6 +359,7 @@ class MonitorStatistics:
     """The health of one monitor: ``error`` is empty while it works; ``since`` is when that state began.
 
     ``last_error`` stays after the recovery. ``next_try`` is the time of the next try while it fails, else 0.0.
+    ``answered`` says that its source has answered once, whatever came later.
     """
 
     name: str
@@ -301,6 +369,7 @@ class MonitorStatistics:
     vassals: int
     last_error: str = ""
     next_try: float = 0.0
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

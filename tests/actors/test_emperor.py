@@ -63,7 +63,7 @@ async def test_the_same_name_in_two_monitors_is_two_vassals(reign: Reign, autoju
 async def test_a_scan_rings_every_monitor(reign: Reign, autojump_clock: MockClock) -> None:
     async with reign() as empire:
         await empire.monitor.show(empire.spec("a.ini"))
-        empire.emperor.scan()
+        empire.emperor.ring()
         await trio.testing.wait_all_tasks_blocked()
         assert empire.monitor.rings == 1
 

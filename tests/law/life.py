@@ -82,6 +82,17 @@ class Life:
         self.desired = Desired(newer, self.desired.revision + 1, self.desired.life + 1)
         return self.look()
 
+    def hold(self, why: str = "by a command") -> Effects:
+        """An operator stops it."""
+        self.desired = replace(self.desired, held=why)
+        return self.look()
+
+    def release(self) -> Effects:
+        """An operator starts it."""
+        number = self.desired.revision + 1
+        self.desired = replace(self.desired, revision=number, life=number, held="")
+        return self.look()
+
     def remove(self) -> Effects:
         self.desired = Desired(None)
         return self.look()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emperor_trio.law.fleet import Change, Fleet, FleetRules, Refusal, What
+from emperor_trio.law.fleet import STOPPED, UNBIDDEN, Change, Fleet, FleetRules, Refusal, What
 from emperor_trio.model import MAX_CONFIG, Desired, Destroy, Observation, Owner, Snapshot, Touch, VassalId, VassalSpec
 
 DIR = "dir:///etc/vassals"
@@ -356,3 +356,85 @@ def test_colon_in_a_name_makes_no_zerg() -> None:
     (change,) = empire.show(spec("a:zerg.ini"))
     assert change.vassal.ordinal == 0
     assert empire.fleet.count_zergs() == 0
+
+
+# --- commands ---
+
+
+def test_a_stopped_vassal_is_held_whatever_its_source_says_until_it_is_started() -> None:
+    empire = Empire()
+    empire.show(spec())
+    (change,) = empire.fleet.hold(A)
+    assert (change.what, change.desired.held, change.desired.spec) == (What.STOPPED, STOPPED, spec())
+    assert empire.fleet.hold(A) == []
+    (change,) = empire.show(spec(version=2))
+    assert (change.what, change.desired.held) == (What.CHANGED, STOPPED)
+    assert [change.desired.held for change in empire.fleet.reload_all()] == [STOPPED]
+    assert empire.show() != []
+    assert (empire.fleet.is_held(A), list(empire.fleet.absent())) == (True, [A])
+    (change,) = empire.show(spec(version=3))
+    assert (change.what, change.desired.held) == (What.ADDED, STOPPED)
+    (change,) = empire.fleet.start(A)
+    assert (change.what, change.desired.held) == (What.STARTED, "")
+    assert not empire.fleet.is_held(A)
+
+
+def test_what_is_stopped_before_it_is_seen_stays_stopped() -> None:
+    empire = Empire()
+    assert empire.fleet.hold(A) == []
+    (change,) = empire.show(spec())
+    assert change.desired.held == STOPPED
+    assert list(empire.fleet.absent()) == []
+
+
+def test_what_is_started_before_it_is_seen_starts() -> None:
+    empire = Empire()
+    empire.fleet.hold(A)
+    assert empire.fleet.start(A) == []
+    (change,) = empire.show(spec())
+    assert change.desired.held == ""
+
+
+def test_one_reload_and_one_restart() -> None:
+    empire = Empire()
+    empire.show(spec("a.ini"), spec("b.ini"))
+    before = empire.fleet.desired(A)
+    assert before is not None
+    (change,) = empire.fleet.reload(A)
+    assert (change.vassal, change.what, change.desired.life) == (A, What.TOUCHED, before.life)
+    assert change.desired.revision > before.revision
+    (change,) = empire.fleet.restart(A)
+    assert (change.vassal, change.what) == (A, What.RESTARTED)
+    assert change.desired.life == change.desired.revision > before.revision
+
+
+def test_a_restart_is_one_of_its_zergs_too_and_a_stop_ends_them() -> None:
+    empire = Empire()
+    empire.show(spec())
+    empire.fleet.add_zerg(A, 2)
+    lives = [(change.vassal.ordinal, change.desired.life) for change in empire.fleet.restart(A)]
+    assert [ordinal for ordinal, _ in lives] == [0, 1]
+    assert len({life for _, life in lives}) == 1
+    assert [(change.vassal.ordinal, change.desired.spec is None) for change in empire.fleet.hold(A)] == [
+        (0, False),
+        (1, True),
+    ]
+    assert empire.fleet.count_zergs() == 0
+    assert empire.fleet.add_zerg(A, 2) is None
+
+
+def test_vassals_that_wait_for_a_command_start_with_it_and_wait_again_once_they_were_removed() -> None:
+    empire = Empire(FleetRules(wait_for_command=True, unbidden=frozenset({"b.ini"})))
+    assert [change.desired.held for change in empire.show(spec("a.ini"), spec("b.ini"))] == [UNBIDDEN, ""]
+    (change,) = empire.fleet.start(A)
+    assert change.desired.held == ""
+    assert [change.desired.held for change in empire.show(spec("a.ini", 2), spec("b.ini"))] == [""]
+    empire.show(spec("b.ini"))
+    assert [change.desired.held for change in empire.show(spec("a.ini"), spec("b.ini"))] == [UNBIDDEN]
+
+
+def test_a_stop_of_one_that_waits_for_its_first_command_is_kept() -> None:
+    empire = Empire(FleetRules(wait_for_command=True))
+    empire.show(spec())
+    (change,) = empire.fleet.hold(A)
+    assert change.desired.held == STOPPED

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from emperor_trio.law.protocol import Signal
 from emperor_trio.law.state import EXILE_CODE, LifecycleRules
 from emperor_trio.law.throttle import ThrottleRules
-from emperor_trio.model import Destroy, Snapshot, Touch, VassalSpec
+from emperor_trio.model import Destroy, Snapshot, Touch, VassalId, VassalSpec, Verb
 from tests.law.world import World
 
 MONITORS = st.sampled_from(["dir://one", "dir://one", "dir://one", "dir://two"])
@@ -102,6 +102,10 @@ class Empire(RuleBasedStateMachine):
             self.world.forgive_all()
         else:
             self.world.reload_all()
+
+    @rule(monitor=MONITORS, name=NAMES, verb=st.sampled_from(Verb), ordinal=st.sampled_from([0, 0, 0, 1]))
+    def order(self, monitor: str, name: str, verb: Verb, ordinal: int) -> None:
+        self.world.order(verb, VassalId(monitor, name, ordinal))
 
     # --- whose turn it is ---
 

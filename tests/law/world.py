@@ -14,10 +14,11 @@ from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
 from emperor_trio.law.fleet import Change, Fleet, FleetRules, What
 from emperor_trio.law.lifecycle import step
+from emperor_trio.law.orders import Act, Situation, judge
 from emperor_trio.law.protocol import Order, Signal, condense
 from emperor_trio.law.state import ALIVE, Blame, LifecycleRules, Phase, State
 from emperor_trio.law.throttle import Blacklist, Intensity, Pacer, Priorities, ThrottleRules
-from emperor_trio.model import Desired, Observation, VassalId, VassalSpec
+from emperor_trio.model import Desired, Observation, VassalId, VassalSpec, Verb
 
 NEVER = float("inf")
 PATIENCE = 5.0
@@ -339,6 +340,29 @@ class World:
         if not self.closing:
             self.apply(self.fleet.reload_all())
 
+    def order(self, verb: Verb, vassal: VassalId) -> None:
+        """As the supervisor does it; what is true of every verdict is asserted."""
+        if self.closing:
+            return
+        actor, desired = self.table.get(vassal), self.fleet.desired(vassal)
+        phase = actor.state.phase if actor else Phase.NEW
+        waits = vassal in self.blacklist or self.blacklist.due(vassal) > 0
+        judgement = judge(verb, Situation(phase, desired, self.fleet.is_held(vassal), waits, vassal.ordinal > 0))
+        act = {
+            Act.RELOAD: self.fleet.reload,
+            Act.RENEW: self.fleet.restart,
+            Act.HOLD: self.fleet.hold,
+            Act.RELEASE: self.fleet.start,
+        }.get(judgement.act)
+        if act is not None:
+            self.apply(act(vassal))
+        elif judgement.act is Act.FORGIVE:
+            self.blacklist.forgive(vassal)
+            self.pacer.hasten(vassal, self.now)
+        assert judgement.ok or judgement.act is Act.NOTHING, "what is refused changes nothing"
+        if judgement.ok and verb in (Verb.STOP, Verb.START):
+            assert self.fleet.is_held(vassal) == (verb is Verb.STOP)
+
     def forgive_all(self) -> None:
         for vassal in self.blacklist.clear():
             self.pacer.hasten(vassal, self.now)
@@ -526,7 +550,8 @@ class World:
             state, desired = actor.state, actor.desired
             assert desired.life == wanted[vassal].life
             assert desired.spec is not None
-            assert state.phase in (Phase.RUNNING, Phase.WAITING, Phase.EXILED, Phase.PARKED), state.phase
+            assert state.phase in (Phase.RUNNING, Phase.WAITING, Phase.EXILED, Phase.PARKED, Phase.HELD), state.phase
+            assert (state.phase is Phase.HELD) == bool(desired.held) == self.fleet.is_held(vassal)
             assert (state.revision, state.life) == (desired.revision, desired.life)
             process = actor.process
             assert (process is not None) == (state.phase is Phase.RUNNING)

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from emperor_trio.app import make_state
 from emperor_trio.errors import MonitorError, UsageError
 from emperor_trio.events import Event, MonitorNotice
-from emperor_trio.model import Owner, VassalSpec
+from emperor_trio.model import Owner, VassalId, VassalSpec
 from emperor_trio.monitors import _state
-from emperor_trio.monitors._state import StateFile
+from emperor_trio.monitors._state import StateFile, StoredHolds
 from emperor_trio.ports import Kept
 from emperor_trio.settings import Settings
 from tests.system.empire import EmperorUnderTest, Kind
@@ -174,7 +174,7 @@ def test_it_is_nobody_elses_to_read(path: Path) -> None:
     try:
         state = StateFile(str(path))
         state.open()
-        state._write({("m", "one.ini"): ONE})
+        state._write({("m", "one.ini"): ONE}, {})
         modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
         state.close()
     finally:
@@ -228,7 +228,7 @@ def test_two_emperors_need_two_files(path: Path, opened: StateFile) -> None:
     code = "import sys; from emperor_trio.monitors import StateFile; StateFile(sys.argv[1]).open()"
     other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60)
     assert "another emperor" in other.stderr
-    opened._write({("m", "one.ini"): ONE})  # and the first one goes on
+    opened._write({("m", "one.ini"): ONE}, {})  # and the first one goes on
     opened.close()
     opened.open()
     assert len(opened._read("m")) == 1
@@ -271,8 +271,8 @@ def test_what_is_no_state_file_is_left_alone(path: Path) -> None:
 
     filled(path)
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 2")
-    assert "a newer emperor-trio wrote it (schema 2, this one knows 1): upgrade" in refused(path)
+        database.execute("PRAGMA user_version = 3")
+    assert "a newer emperor-trio wrote it (schema 3, this one knows 2): upgrade" in refused(path)
 
 
 def test_a_start_that_was_cut_off_is_made_up_for(path: Path) -> None:
@@ -287,7 +287,7 @@ def filled(path: Path) -> None:
     state = StateFile(str(path))
     state.open()
     rows = [Kept(VassalSpec(f"{number}.ini", number, config=b"x" * 900)) for number in range(300)]
-    state._write({("m", kept.spec.name): kept for kept in rows})
+    state._write({("m", kept.spec.name): kept for kept in rows}, {})
     state.close()
 
 
@@ -448,3 +448,33 @@ def test_it_belongs_to_the_user_that_the_emperor_becomes(emperor: EmperorUnderTe
     assert "another emperor, or some other program, has it open" in other.stderr
     assert emperor.stop() == 0
     assert [entry.name for entry in folder.iterdir()] == ["state"]
+
+
+# --- who is held ---
+
+
+async def test_who_is_held_is_kept_and_who_is_released_is_not(path: Path) -> None:
+    a, b, strange = VassalId("dir:///a", "a.ini"), VassalId("dir:///a", "b.ini"), VassalId("glob:///*", "\udcff.ini")
+    async with running(path) as state:
+        holds = StoredHolds(state)
+        for vassal in (a, b, strange):
+            holds.put(vassal, held=True)
+        assert set(await holds.recall()) == {a, b, strange}
+        await holds.settle()
+        holds.put(b, held=False)
+        assert set(await holds.recall()) == {a, strange}
+    async with running(path) as state:
+        assert set(await StoredHolds(state).recall()) == {a, strange}
+
+
+async def test_a_state_file_of_before_there_were_holds_gets_room_for_them(path: Path) -> None:
+    async with running(path) as state:
+        state.of("m").keep(ONE)
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("DROP TABLE held")
+        old.execute("PRAGMA user_version = 1")
+    async with running(path) as state:
+        assert await state.recall("m") == (ONE,)
+        StoredHolds(state).put(VassalId("m", "one.ini"), held=True)
+    async with running(path) as state:
+        assert await StoredHolds(state).recall() == (VassalId("m", "one.ini"),)

@@ -7,7 +7,7 @@ it decides what is desired and when a spawn may go out, and never waits for a va
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -21,9 +21,10 @@ from emperor_trio.actors.vassal import Report, VassalActor
 from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
 from emperor_trio.law.fleet import Change, Fleet, FleetRules, Refusal, What
+from emperor_trio.law.orders import Act, Situation, judge
 from emperor_trio.law.state import Blame, LifecycleRules, Phase
 from emperor_trio.law.throttle import Blacklist, Intensity, Pacer, Priorities, ThrottleRules
-from emperor_trio.model import Desired, Observation, VassalId
+from emperor_trio.model import Desired, Observation, VassalId, VassalSpec, Verb, Verdict
 from emperor_trio.ports import BlacklistStatistics, HookPoint, Spawner, VassalStatistics
 
 CHANNEL_CAPACITY = 256
@@ -64,7 +65,17 @@ class Turn:
     taken: trio.Event = field(default_factory=trio.Event)
 
 
-Message = Observed | Reported | Command | Turn
+@dataclass(slots=True)
+class Ordered:
+    """A command for some vassals. Whoever gave it waits for ``done``, and finds a verdict for each."""
+
+    verb: Verb
+    vassals: tuple[VassalId, ...]
+    verdicts: list[Verdict] = field(default_factory=list)
+    done: trio.Event = field(default_factory=trio.Event)
+
+
+Message = Observed | Reported | Command | Ordered | Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,17 @@ class Supervisor:
     async def command(self, command: Command) -> None:
         await self._send.send(command)
 
+    async def order(self, verb: Verb, vassals: Sequence[VassalId]) -> tuple[Verdict, ...]:
+        """Command vassals: a verdict for each. It does not wait for the effect."""
+        message = Ordered(verb, tuple(vassals))
+        await self._send.send(message)
+        await message.done.wait()
+        return tuple(message.verdicts)
+
+    def hold(self, vassal: VassalId) -> None:
+        """Have a vassal stay stopped from its first sight on. Before :meth:`run` only."""
+        self._fleet.hold(vassal)
+
     async def take_turn(self) -> None:
         """Wait until all that was sent before this has been decided on; for ever, where the supervisor hangs."""
         turn = Turn()
@@ -168,6 +190,12 @@ class Supervisor:
             await self._decide(message)
         except Exception as error:
             self._publish(events.ObservationFailed(_name(message), explain(error)))
+        finally:
+            if isinstance(message, Ordered):
+                missing = message.vassals[len(message.verdicts) :]
+                why = "the emperor stops" if self._closing else "the emperor could not decide on it; its log says why"
+                message.verdicts += [Verdict(vassal, False, why) for vassal in missing]
+                message.done.set()
 
     async def _decide(self, message: Message) -> None:
         if isinstance(message, Turn):
@@ -184,6 +212,13 @@ class Supervisor:
             case Reported(actor, report):
                 if self._table.get(actor.vassal) is actor:
                     await self._apply(self._heed(actor, report))
+            case Ordered(verb, vassals, verdicts):
+                for number, vassal in enumerate(vassals, 1):
+                    changes, verdict = self._obey(verb, vassal)
+                    verdicts.append(verdict)
+                    await self._apply(changes)
+                    if number % BATCH == 0:
+                        await trio.lowlevel.checkpoint()
             case Command.RELOAD_ALL:
                 await self._apply(self._fleet.reload_all())
             case Command.FORGIVE_ALL:
@@ -191,6 +226,37 @@ class Supervisor:
                     self._hasten(vassal)
             case Command.LOG_STATUS:
                 await self._log_status()
+
+    def _obey(self, verb: Verb, vassal: VassalId) -> tuple[list[Change], Verdict]:
+        """Carry out a command for one vassal, as far as that is for the supervisor."""
+        actor, desired = self._table.get(vassal), self._fleet.desired(vassal)
+        judgement = judge(
+            verb,
+            Situation(
+                phase=actor.state.phase if actor else Phase.NEW,
+                desired=desired,
+                held=self._fleet.is_held(vassal),
+                waits=self._blacklist.due(vassal) > 0 or vassal in self._blacklist,
+                zerg=vassal.ordinal > 0,
+            ),
+        )
+        changes: list[Change] = []
+        match judgement.act:
+            case Act.RELOAD:
+                changes = self._fleet.reload(vassal)
+            case Act.RENEW:
+                changes = self._fleet.restart(vassal)
+            case Act.HOLD:
+                changes = self._fleet.hold(vassal)
+            case Act.RELEASE:
+                changes = self._fleet.start(vassal)
+            case Act.FORGIVE:
+                self._blacklist.forgive(vassal)
+                self._hasten(vassal)
+            case Act.NOTHING:
+                pass
+        wanted = self._fleet.desired(vassal)
+        return changes, Verdict(vassal, judgement.ok, judgement.text, wanted.revision if wanted else 0)
 
     def _refuse(self, monitor: str, refusal: Refusal) -> None:
         self._publish(
@@ -299,6 +365,7 @@ class Supervisor:
 
     def _blame(self, vassal: VassalId, blame: Blame, repeated: bool) -> None:
         now = trio.current_time()
+        self._table[vassal].deaths += 1
         if vassal.ordinal:
             return
         if self._intensity.add_death(vassal, now):
@@ -360,7 +427,28 @@ class Supervisor:
 
     def vassals(self, epoch: float) -> tuple[VassalStatistics, ...]:
         """Every vassal now. ``epoch`` is the time since 1970 at which the monotonic clock was 0."""
-        return tuple(_describe(actor, epoch) for actor in self._table.values())
+        return tuple(self._describe(actor, epoch) for actor in self._table.values())
+
+    def vassal(self, vassal: VassalId, epoch: float) -> VassalStatistics | None:
+        """One vassal now."""
+        actor = self._table.get(vassal)
+        return self._describe(actor, epoch) if actor else None
+
+    def vassal_ids(self) -> tuple[VassalId, ...]:
+        return tuple(self._table)
+
+    def absent(self) -> tuple[VassalId, ...]:
+        """Those that are held, but not at their source now."""
+        return tuple(self._fleet.absent())
+
+    def spec(self, vassal: VassalId) -> VassalSpec | None:
+        """What a vassal's process was made from, or would be."""
+        actor = self._table.get(vassal)
+        return (actor.state.spec or actor.desired.spec) if actor else None
+
+    def _describe(self, actor: VassalActor, epoch: float) -> VassalStatistics:
+        due = self._blacklist.due(actor.vassal) if actor.state.phase is Phase.QUEUED else 0.0
+        return _describe(actor, epoch, due if due > trio.current_time() else 0.0)
 
     def blacklist(self, epoch: float) -> tuple[BlacklistStatistics, ...]:
         return tuple(
@@ -375,13 +463,15 @@ def _name(message: Message) -> str:
             return f"{type(observation).__name__} of {monitor}"
         case Reported(actor, report):
             return f"{type(report).__name__} of {actor.vassal}"
+        case Ordered(verb, vassals):
+            return f"{verb.value} of {events.counted(len(vassals), 'vassal')}"
         case Command():
             return message.value
         case Turn():
             return type(message).__name__
 
 
-def _describe(actor: VassalActor, epoch: float) -> VassalStatistics:
+def _describe(actor: VassalActor, epoch: float, due: float) -> VassalStatistics:
     state, vassal = actor.state, actor.vassal
     spec = actor.desired.spec or state.spec
     made_from = state.spec or spec
@@ -412,4 +502,10 @@ def _describe(actor: VassalActor, epoch: float) -> VassalStatistics:
         on_demand=state.address or (spec.socket if spec and state.phase is not Phase.GONE else None),
         owner=made_from.owner if made_from else None,
         reason=state.reason,
+        wanted=actor.desired.revision,
+        held=actor.desired.held,
+        since=wall(actor.since),
+        deaths=actor.deaths,
+        exit_code=actor.exit_code,
+        next_spawn=wall(due),
     )

@@ -72,7 +72,10 @@ class VassalActor:
         "_spawner",
         "_zergs",
         "born",
+        "deaths",
         "desired",
+        "exit_code",
+        "since",
         "state",
         "vassal",
     )
@@ -93,6 +96,9 @@ class VassalActor:
         self.desired: Desired = desired
         self.born: int = desired.spec.modified if desired.spec else 0
         self.state: State = State()
+        self.since: float = trio.current_time()
+        self.deaths: int = 0
+        self.exit_code: int | None = None
         self._rules = rules
         self._spawner = spawner
         self._publish = publish
@@ -166,9 +172,10 @@ class VassalActor:
         """One stimulus, and what its effects bring about at once."""
         pending = [stimulus]
         while pending:
-            self.state, effects = step(
-                self.vassal, self.state, trio.current_time(), pending.pop(0), self.desired, self._rules
-            )
+            phase, now = self.state.phase, trio.current_time()
+            self.state, effects = step(self.vassal, self.state, now, pending.pop(0), self.desired, self._rules)
+            if self.state.phase is not phase:
+                self.since = now
             for effect in effects:
                 answer = self._do(effect)
                 if answer is not None:
@@ -236,6 +243,7 @@ class VassalActor:
                 self.post(hear.Lost(generation))
             case Exited(code):
                 self._ended = generation
+                self.exit_code = code
                 self.post(hear.Ended(generation, code))
 
     def _send(self, order: Order, config: bytes | None) -> hear.Stimulus | None:

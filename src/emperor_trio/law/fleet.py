@@ -25,6 +25,10 @@ from emperor_trio.model import (
 
 ROOT = 0
 
+STOPPED = "by a command; 'emperor-trio start' starts it"
+UNBIDDEN = "it waits for its first command; 'emperor-trio start' starts it"
+"""Why a vassal is held."""
+
 
 class What(Enum):
     """How a vassal's desired state changed; the value is what people read."""
@@ -36,6 +40,9 @@ class What(Enum):
     SOCKET = "socket changed"
     REMOVED = "removed at its source"
     REFUSED = "refused"
+    STOPPED = "stopped by a command"
+    STARTED = "started by a command"
+    RESTARTED = "restarted by a command"
     ENDED = "its process ended"
 
 
@@ -60,20 +67,27 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class FleetRules:
+    """With ``wait_for_command`` every vassal begins held, but for those whose names are in ``unbidden``."""
+
     tyrant: bool = False
     extra_extensions: frozenset[str] = frozenset()
+    wait_for_command: bool = False
+    unbidden: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class _Monitor:
     """One monitor's part: ``zergs`` are by the vassal's name, each ordinal with the life that it began with;
-    ``repeated`` are the names that its last snapshot gave to several entries."""
+    ``repeated`` are the names that its last snapshot gave to several entries; ``held`` those that an operator stopped,
+    whether they are at the source now or not; ``bidden`` those that one started which would wait for that."""
 
     name: str
     wanted: dict[str, Desired] = field(default_factory=dict)
     zergs: dict[str, dict[int, int]] = field(default_factory=dict)
     refused: dict[str, tuple[VassalSpec | None, Refusal]] = field(default_factory=dict)
     repeated: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+    bidden: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -120,11 +134,73 @@ class Fleet:
                 changes += self._changes(table, name, What.TOUCHED)
         return changes
 
+    def desired(self, vassal: VassalId) -> Desired | None:
+        """What is desired of a vassal (not of its zergs); ``None`` where it is not at its source."""
+        table = self._monitors.get(vassal.monitor)
+        return table.wanted.get(vassal.name) if table else None
+
+    def reload(self, vassal: VassalId) -> list[Change]:
+        """Raise one vassal's revision, and that of its zergs. It must be at its source, as for the next two."""
+        table = self._monitors[vassal.monitor]
+        table.wanted[vassal.name] = replace(table.wanted[vassal.name], revision=self._next())
+        return list(self._changes(table, vassal.name, What.TOUCHED))
+
+    def restart(self, vassal: VassalId) -> list[Change]:
+        """Want another process of a vassal, and of its zergs."""
+        return self._renew(vassal, What.RESTARTED)
+
+    def start(self, vassal: VassalId) -> list[Change]:
+        """Let a vassal have a process again, whatever kept it from one; released even where it is not at its source."""
+        table = self._monitors.setdefault(vassal.monitor, _Monitor(vassal.monitor))
+        table.held.discard(vassal.name)
+        if vassal.name not in table.wanted:
+            return []
+        table.bidden.add(vassal.name)
+        return self._renew(vassal, What.STARTED)
+
+    def hold(self, vassal: VassalId) -> list[Change]:
+        """Let a vassal have no process until :meth:`start`, whatever its source says and also where it is not there."""
+        table = self._monitors.setdefault(vassal.monitor, _Monitor(vassal.monitor))
+        table.held.add(vassal.name)
+        desired = table.wanted.get(vassal.name)
+        if desired is None or desired.held == STOPPED:
+            return []
+        table.wanted[vassal.name] = replace(desired, held=STOPPED)
+        zergs = table.zergs.pop(vassal.name, {})
+        return [
+            Change(vassal, table.wanted[vassal.name], What.STOPPED),
+            *(Change(replace(vassal, ordinal=ordinal), Desired(None), What.STOPPED) for ordinal in zergs),
+        ]
+
+    def is_held(self, vassal: VassalId) -> bool:
+        """Whether an operator stopped it and nobody has started it since."""
+        table = self._monitors.get(vassal.monitor)
+        return table is not None and vassal.name in table.held
+
+    def absent(self) -> Iterator[VassalId]:
+        """Those that are held, but not at their source."""
+        for table in self._monitors.values():
+            for name in table.held - table.wanted.keys():
+                yield VassalId(table.name, name)
+
+    def _renew(self, vassal: VassalId, what: What) -> list[Change]:
+        table = self._monitors[vassal.monitor]
+        number = self._next()
+        old = table.wanted[vassal.name]
+        table.wanted[vassal.name] = replace(old, revision=number, life=number, held=self._why_held(table, vassal.name))
+        return list(self._changes(table, vassal.name, what))
+
+    def _why_held(self, table: _Monitor, name: str) -> str:
+        if name in table.held:
+            return STOPPED
+        waits = self.rules.wait_for_command and name not in self.rules.unbidden and name not in table.bidden
+        return UNBIDDEN if waits else ""
+
     def add_zerg(self, vassal: VassalId, most: int) -> Change | None:
         """One more instance of a vassal; ``None`` where all ``most`` zergs of the empire run, or its config is gone."""
         table = self._monitors.get(vassal.monitor)
         desired = table.wanted.get(vassal.name) if table else None
-        if table is None or desired is None or self.count_zergs() >= most:
+        if table is None or desired is None or desired.held or self.count_zergs() >= most:
             return None
         lives = table.zergs.setdefault(vassal.name, {})
         ordinal = next(n for n in range(1, len(lives) + 2) if n not in lives)
@@ -202,7 +278,8 @@ class Fleet:
             return
         number = self._next()
         life = old.life if old and what in (What.CHANGED, What.TOUCHED) else number
-        table.wanted[spec.name] = Desired(spec, number, life)
+        held = old.held if old else self._why_held(table, spec.name)
+        table.wanted[spec.name] = Desired(spec, number, life, held=held)
         outcome.changes += self._changes(table, spec.name, what)
 
     def _changes(self, table: _Monitor, name: str, what: What) -> Iterator[Change]:
@@ -215,6 +292,7 @@ class Fleet:
     def _remove(self, table: _Monitor, name: str, what: What, outcome: _Outcome) -> None:
         if table.wanted.pop(name, None) is None:
             return
+        table.bidden.discard(name)
         for ordinal in (0, *table.zergs.pop(name, ())):
             outcome.changes.append(Change(VassalId(table.name, name, ordinal), Desired(None), what))
 

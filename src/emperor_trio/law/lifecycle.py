@@ -105,7 +105,7 @@ class _Turn(Moves):
 
     def _take_leave(self) -> None:
         spec = self.desired.spec
-        if spec is None or self.desired.life != self.state.life:
+        if spec is None or self.desired.held or self.desired.life != self.state.life:
             return  # another vassal is wanted than the one that asked: settling says so
         if spec.on_demand and self.state.bound_for is None:
             self.effects.append(do.Withdraw())
@@ -231,7 +231,7 @@ class _Turn(Moves):
             state, phase=Phase.NEW, pid=0, ready=False, accepting=False, loyal=False, leaving=None, cursed_at=0.0
         )
         newer = self.desired.revision != state.revision or self.desired.life != state.life
-        if self.desired.spec is None or state.leaving in (Leaving.ASKED, Leaving.REPLACED):
+        if self.desired.spec is None or self.desired.held or state.leaving in (Leaving.ASKED, Leaving.REPLACED):
             return
         if self.vassal.ordinal:
             self.end_zerg()
@@ -255,13 +255,17 @@ class _Turn(Moves):
             case Phase.STARTING | Phase.RUNNING:
                 self._settle_alive()
             case Phase.STOPPING:
-                if desired.spec is None and state.leaving is not Leaving.ASKED:
+                if (desired.spec is None or desired.held) and state.leaving is not Leaving.ASKED:
                     self.change(leaving=Leaving.ASKED)
             case Phase.ENDING | Phase.GONE:
                 pass
             case _ if desired.spec is None:
                 self.vanish()
-            case Phase.NEW:
+            case Phase.HELD if desired.held:
+                self.change(spec=desired.spec, life=desired.life, revision=desired.revision, reason=desired.held)
+            case _ if desired.held:
+                self.hold(desired.spec)
+            case Phase.NEW | Phase.HELD:
                 self.restart(desired.spec)
             case _ if desired.life != state.life:
                 self.restart(desired.spec)
@@ -278,6 +282,8 @@ class _Turn(Moves):
         desired, state = self.desired, self.state
         if desired.spec is None:
             self.stop(Leaving.ASKED, desired.why)
+        elif desired.held:
+            self.stop(Leaving.ASKED, desired.held)
         elif desired.life != state.life:
             self.stop(Leaving.REPLACED, "it must be another process")
         elif desired.revision != state.revision and state.reload_until == NEVER:

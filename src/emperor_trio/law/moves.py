@@ -171,6 +171,22 @@ class Moves:
         self.change(phase=Phase.PARKED, reason=f"{events.counted(restarts, 'restart')} within {window:g} s")
         self.publish(events.VassalParked(self.vassal, restarts, window))
 
+    def hold(self, spec: VassalSpec) -> None:
+        """Stay without a process and without a socket until it is released."""
+        if self.state.phase is Phase.QUEUED:
+            self.effects.append(do.Withdraw())
+        self.drop_listener()
+        desired = self.desired
+        self.change(
+            phase=Phase.HELD,
+            spec=spec,
+            life=desired.life,
+            revision=desired.revision,
+            reason=desired.held,
+            failure=None,
+        )
+        self.publish(events.VassalHeld(self.vassal, desired.held))
+
     def drop_listener(self) -> None:
         if self.state.bound_for is not None:
             self.effects.append(do.CloseListener())

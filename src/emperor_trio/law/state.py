@@ -31,6 +31,7 @@ class Phase(Enum):
     ENDING = "running its stop hook"
     EXILED = "exiled"
     PARKED = "failed"
+    HELD = "stopped"
     GONE = "gone"
 
 

@@ -1,7 +1,8 @@
-"""The state file of ``--emperor-state``: what monitors keep over restarts of the emperor, in sqlite3, a row a vassal.
+"""The state file of ``--emperor-state``: what is kept over restarts of the emperor, in sqlite3, a row a vassal.
 
-Owns the file, the rules for whom it may belong to, and the batches in which it is written. What is worth keeping is for
-each monitor to say, through the :class:`~emperor_trio.ports.Memory` that it is given.
+Owns the file, the rules for whom it may belong to, and the batches in which it is written. What of a vassal is worth
+keeping is for each monitor to say, through the :class:`~emperor_trio.ports.Memory` that it is given; which vassals were
+stopped by an operator, for the emperor, through :class:`~emperor_trio.ports.Holds`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import trio
 
 from emperor_trio.errors import MonitorError, UsageError
 from emperor_trio.events import Event, MonitorNotice
-from emperor_trio.model import Owner, VassalSpec
+from emperor_trio.model import Owner, VassalId, VassalSpec
 from emperor_trio.ports import Kept
 
-SCHEMA = 1
-"""The version of the table's shape, in the file as ``PRAGMA user_version``."""
+SCHEMA = 2
+"""The version of the tables' shape, in the file as ``PRAGMA user_version``. In 1 there was no table ``held``."""
 
 APPLICATION = 0x456D7254
 """What tells our files from other databases, as ``PRAGMA application_id``: "EmrT"."""
@@ -46,6 +47,12 @@ _CREATE = """
         origin BLOB NOT NULL, validators BLOB NOT NULL, PRIMARY KEY (monitor, name)
     )
 """
+_CREATE_HELD = """
+    CREATE TABLE IF NOT EXISTS held (monitor BLOB NOT NULL, name BLOB NOT NULL, PRIMARY KEY (monitor, name))
+"""
+_HOLD = "REPLACE INTO held (monitor, name) VALUES (?, ?)"
+_RELEASE = "DELETE FROM held WHERE monitor = ? AND name = ?"
+_SELECT_HELD = "SELECT monitor, name FROM held ORDER BY monitor, name"
 _PUT = f"REPLACE INTO vassals ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constants
 _DELETE = "DELETE FROM vassals WHERE monitor = ? AND name = ?"
 _SELECT = f"SELECT {', '.join(COLUMNS[1:])} FROM vassals WHERE monitor = ? ORDER BY name"  # noqa: S608 - constants
@@ -64,6 +71,7 @@ class StateFile:
         self.path: str = os.path.abspath(path)
         self._connection: sqlite3.Connection | None = None
         self._pending: dict[_Key, Kept | None] = {}
+        self._pending_holds: dict[_Key, bool] = {}
         self._drawers: dict[str, _Drawer] = {}
         self._changed = trio.Event()
         self._turn = trio.Lock()
@@ -127,14 +135,16 @@ class StateFile:
         """Commit all that is pending, in one transaction. Raises :class:`~emperor_trio.errors.MonitorError`."""
         async with self._turn:
             batch, self._pending = self._pending, {}
+            holds, self._pending_holds = self._pending_holds, {}
             self._changed = trio.Event()
-            if not batch:
+            if not batch and not holds:
                 return
             try:
                 with trio.CancelScope(shield=True):  # or the batch would be neither pending nor written
-                    await trio.to_thread.run_sync(self._write, batch, limiter=self._limiter)
+                    await trio.to_thread.run_sync(self._write, batch, holds, limiter=self._limiter)
             except (sqlite3.Error, OSError) as error:
                 self._pending = batch | self._pending
+                self._pending_holds = holds | self._pending_holds
                 self._changed.set()
                 self._tell(f"{self.path}: vassals can't be kept: {_explain(error, self.path)}", failing=True)
                 raise MonitorError(f"{self.path}: vassals can't be kept: {_explain(error, self.path)}") from error
@@ -162,13 +172,31 @@ class StateFile:
         self._pending[monitor, name] = kept
         self._changed.set()
 
-    def _write(self, batch: dict[_Key, Kept | None]) -> None:
+    async def recall_holds(self) -> tuple[VassalId, ...]:
+        """Every vassal that is held."""
+        async with self._turn:
+            try:
+                rows = await trio.to_thread.run_sync(self._read_holds, limiter=self._limiter)
+            except (sqlite3.Error, OSError) as error:
+                raise MonitorError(f"{self.path}: can't be read: {_explain(error, self.path)}") from error
+        held = dict.fromkeys(((_text(bytes(monitor)), _text(bytes(name))) for monitor, name in rows), True)
+        held |= self._pending_holds
+        return tuple(VassalId(monitor, name) for (monitor, name), is_held in held.items() if is_held)
+
+    def put_hold(self, vassal: VassalId, *, held: bool) -> None:
+        """Have it written soon that a vassal is held, or is not. Of what waits only the newest counts."""
+        self._pending_holds[vassal.monitor, vassal.name] = held
+        self._changed.set()
+
+    def _write(self, batch: dict[_Key, Kept | None], holds: dict[_Key, bool]) -> None:
         database = self._opened
         database.execute("BEGIN IMMEDIATE")
         try:
             database.executemany(_PUT, (_encode(monitor, kept) for (monitor, _), kept in batch.items() if kept))
             gone = ((_bytes(monitor), _bytes(name)) for (monitor, name), kept in batch.items() if kept is None)
             database.executemany(_DELETE, gone)
+            for (monitor, name), held in holds.items():
+                database.execute(_HOLD if held else _RELEASE, (_bytes(monitor), _bytes(name)))
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:
@@ -177,6 +205,9 @@ class StateFile:
 
     def _read(self, monitor: str) -> list[Row]:
         return self._opened.execute(_SELECT, (_bytes(monitor),)).fetchall()
+
+    def _read_holds(self) -> list[Row]:
+        return self._opened.execute(_SELECT_HELD).fetchall()
 
     @property
     def _opened(self) -> sqlite3.Connection:
@@ -208,6 +239,22 @@ class _Drawer:
 
     def forget(self, name: str) -> None:
         self.state.put(self.monitor, name, None)
+
+    async def settle(self) -> None:
+        await self.state.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHolds:
+    """Who is held, in a state file. Implements :class:`~emperor_trio.ports.Holds`."""
+
+    state: StateFile
+
+    async def recall(self) -> tuple[VassalId, ...]:
+        return await self.state.recall_holds()
+
+    def put(self, vassal: VassalId, *, held: bool) -> None:
+        self.state.put_hold(vassal, held=held)
 
     async def settle(self) -> None:
         await self.state.flush()
@@ -265,6 +312,8 @@ def _set_up(database: sqlite3.Connection, path: str) -> None:
     if not tables:
         database.execute(_CREATE)
         database.execute(f"PRAGMA application_id = {APPLICATION}")
+    if schema < SCHEMA:
+        database.execute(_CREATE_HELD)
         database.execute(f"PRAGMA user_version = {SCHEMA}")
     database.execute("COMMIT")
     (complaint,) = database.execute("PRAGMA quick_check(1)").fetchone()

@@ -127,6 +127,10 @@ class FakeSpawner:
         process.begin()
         return process
 
+    def command_line(self, vassal: VassalId, spec: VassalSpec) -> tuple[str, ...]:
+        """As a uWSGI that needs no options of its own would have it."""
+        return ("uwsgi", "--ini", spec.name)
+
     async def listen(self, vassal: VassalId, spec: VassalSpec, address: str) -> Listener:
         await trio.sleep(self.bind_seconds)
         if address in self._refusals:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from typing import Literal
@@ -20,14 +22,16 @@ import trio
 from emperor_trio import daemon, events
 from emperor_trio.actors.emperor import DEFAULT_MERCY, Emperor, MakeMonitor
 from emperor_trio.actors.supervisor import Command, Policy
-from emperor_trio.errors import UsageError
+from emperor_trio.errors import DriverMissing, UsageError
 from emperor_trio.law.fleet import FleetRules
 from emperor_trio.law.state import LifecycleRules
 from emperor_trio.law.throttle import Priorities, ThrottleRules
 from emperor_trio.masking import masked
 from emperor_trio.monitors import StateFile, StoredHolds, find_monitor
 from emperor_trio.outlets.lines import LineWriter
+from emperor_trio.outlets.gateway import GatewayOutlet
 from emperor_trio.outlets.log import LogOutlet
+from emperor_trio.outlets.metrics import MetricsOutlet
 from emperor_trio.outlets.notify import NotifyOutlet
 from emperor_trio.outlets.rotation import LogRotation, RotationRules
 from emperor_trio.outlets.stats import StatsOutlet
@@ -251,7 +255,7 @@ def main(settings: Settings) -> int:
             )
             stats.open()
             emperor.add_outlet("statistics", stats)
-        with emperor.subscribe() as log:
+        with emperor.subscribe() as log, _gateway(emperor, settings, sockets.get("gateway", settings.gateway)):
             level = events.Level[settings.log_level.upper()]
             emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)
             _announce(
@@ -288,6 +292,33 @@ def _make_notify(emperor: Emperor, manager: daemon.ServiceManager) -> NotifyOutl
         return None
     emperor.add_outlet("service manager", notify)
     return notify
+
+
+@contextmanager
+def _gateway(emperor: Emperor, settings: Settings, address: str | socket.socket | None) -> Iterator[None]:
+    """The gateway, which listens, and its metrics added to the emperor, where there is an address."""
+    if address is None:
+        yield
+        return
+    with emperor.subscribe() as seen:
+        metrics, missing = None, ""
+        try:
+            metrics = MetricsOutlet(seen, emperor, per_vassal=settings.metrics_per_vassal)
+            emperor.add_outlet("metrics", metrics, drain=True)
+        except DriverMissing as error:
+            missing = str(error)
+        gateway = GatewayOutlet(
+            address,
+            emperor,
+            render=metrics.render if metrics is not None else None,
+            no_metrics=missing,
+            token_file=settings.gateway_token_file,
+            hosts=settings.gateway_host,
+            tyrant=settings.emperor_tyrant,
+        )
+        gateway.open()
+        emperor.add_outlet("gateway", gateway)
+        yield
 
 
 async def _reign(emperor: Emperor, notify: NotifyOutlet | None) -> None:

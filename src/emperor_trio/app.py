@@ -28,8 +28,9 @@ from emperor_trio.law.state import LifecycleRules
 from emperor_trio.law.throttle import Priorities, ThrottleRules
 from emperor_trio.masking import masked
 from emperor_trio.monitors import StateFile, StoredHolds, find_monitor
-from emperor_trio.outlets.lines import LineWriter
+from emperor_trio.outlets.command_socket import CommandSocket
 from emperor_trio.outlets.gateway import GatewayOutlet
+from emperor_trio.outlets.lines import LineWriter
 from emperor_trio.outlets.log import LogOutlet
 from emperor_trio.outlets.metrics import MetricsOutlet
 from emperor_trio.outlets.notify import NotifyOutlet
@@ -255,6 +256,12 @@ def main(settings: Settings) -> int:
             )
             stats.open()
             emperor.add_outlet("statistics", stats)
+        if settings.emperor_command_socket is not None:
+            commands = CommandSocket(
+                settings.emperor_command_socket, emperor, emperor.publish, mode=settings.chmod_socket
+            )
+            commands.open()
+            emperor.add_outlet("command socket", commands)
         with emperor.subscribe() as log, _gateway(emperor, settings, sockets.get("gateway", settings.gateway)):
             level = events.Level[settings.log_level.upper()]
             emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)

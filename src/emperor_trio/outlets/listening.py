@@ -99,28 +99,46 @@ def _listen_on_port(host: str, port: str) -> socket.socket:
     return listener
 
 
-def _listen_on_path(path: str, mode: int | None) -> Listening:
-    _remove_dead(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def bind_datagrams(option: str, path: str, mode: int | None = None) -> Listening:
+    """Bind a unix datagram socket to a path; as :func:`listen_on` in everything else."""
     try:
-        with _file_mode(mode):
-            listener.bind(path)
-        listening = Listening(listener, path, *_identity(path))
-        listener.listen(BACKLOG)
+        return _bind_to_path(os.path.abspath(path), mode, socket.SOCK_DGRAM)
+    except OSError as error:
+        raise UsageError(
+            f"{option} {path}: can't listen there: {error.strerror or error}; choose another path"
+        ) from error
+
+
+def _listen_on_path(path: str, mode: int | None) -> Listening:
+    listening = _bind_to_path(path, mode, socket.SOCK_STREAM)
+    try:
+        listening.socket.listen(BACKLOG)
     except BaseException:
-        listener.close()
+        listening.close()
         raise
     return listening
 
 
-def _remove_dead(path: str) -> None:
+def _bind_to_path(path: str, mode: int | None, kind: socket.SocketKind) -> Listening:
+    _remove_dead(path, kind)
+    bound = socket.socket(socket.AF_UNIX, kind)
+    try:
+        with _file_mode(mode):
+            bound.bind(path)
+        return Listening(bound, path, *_identity(path))
+    except BaseException:
+        bound.close()
+        raise
+
+
+def _remove_dead(path: str, kind: socket.SocketKind) -> None:
     """Make room where an earlier process left its socket. Another kind of file stays, and so does a living socket."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise FileExistsError(errno.EEXIST, "a file that is no socket is there")
     except FileNotFoundError:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, kind) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)

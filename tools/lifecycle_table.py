@@ -11,8 +11,8 @@ from pathlib import Path
 
 from emperor_trio.law import stimuli as hear
 from emperor_trio.law.lifecycle import step
-from emperor_trio.law.protocol import Signal
-from emperor_trio.law.state import EXILE_CODE, NEVER, LifecycleRules, Phase, State
+from emperor_trio.law.protocol import EXILE_CODE, Signal
+from emperor_trio.law.state import NEVER, LifecycleRules, Phase, State
 from emperor_trio.model import Desired, VassalId, VassalSpec
 
 TARGET = Path(__file__).parents[1] / "docs/architecture.md"

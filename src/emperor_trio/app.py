@@ -97,6 +97,8 @@ def make_launch_policy(settings: Settings, descriptor_limit: int | None = None) 
         wrapper=settings.emperor_wrapper,
         wrapper_override=settings.emperor_wrapper_override,
         wrapper_fallback=settings.emperor_wrapper_fallback,
+        wrapper_attribute=settings.emperor_wrapper_attr,
+        folder_attribute=settings.emperor_chdir_attr,
         extra_extensions=frozenset(settings.emperor_extra_extension),
         inherit_before=settings.vassals_inherit_before,
         include_before=settings.vassals_include_before,
@@ -164,6 +166,15 @@ def _monitor_maker(name: str, text: str, settings: Settings, state: StateFile | 
             ldap_starttls=settings.emperor_ldap_starttls,
             zmq_curve_key=settings.emperor_zmq_curve_key,
             zmq_curve_clients=settings.emperor_zmq_curve_clients,
+            attributes=frozenset(
+                name
+                for name in (
+                    *settings.emperor_collect_attribute,
+                    settings.emperor_chdir_attr,
+                    settings.emperor_wrapper_attr,
+                )
+                if name
+            ),
         )
         return found.factory(context)
 

@@ -92,7 +92,8 @@ class MonitorContext:
     """What a monitor is given: ``argument`` is the text behind ``scheme://``, ``name`` its identity, passwords masked.
 
     Times in seconds. ``publish`` puts an event on the bus, without waiting. ``doorbell`` asks for a scan. ``memory`` is
-    for what a source does not keep itself, ``None`` without ``--emperor-state``. The rest are the options of that name.
+    for what a source does not keep itself, ``None`` without ``--emperor-state``. ``attributes`` are the names of those to
+    collect. The rest are the options of that name.
     """
 
     name: str
@@ -116,6 +117,7 @@ class MonitorContext:
     ldap_starttls: bool = False
     zmq_curve_key: str | None = None
     zmq_curve_clients: str | None = None
+    attributes: frozenset[str] = frozenset()
 
 
 MonitorFactory = Callable[[MonitorContext], Monitor]
@@ -341,6 +343,7 @@ class VassalStatistics:
     deaths: int = 0
     exit_code: int | None = None
     next_spawn: float = 0.0
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ async def test_reload_and_restart_of_one_leave_the_others_alone(reign: Reign, au
         ok, _, revision = await order(empire, Verb.RESTART)
         await empire.events.wait_for(events.VassalReady, count=4)
         assert (empire.statistics("a.ini").revision, empire.statistics("a.ini").generation) == (revision, 2)
-        assert empire.names_of(events.VassalReady) == ["a.ini", "b.ini", "a.ini", "a.ini"]
+        assert sorted(empire.names_of(events.VassalReady)) == ["a.ini", "a.ini", "a.ini", "b.ini"]
         assert empire.statistics("b.ini").generation == 1
 
 

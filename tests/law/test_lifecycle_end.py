@@ -9,8 +9,8 @@ import pytest
 from emperor_trio import events
 from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
-from emperor_trio.law.protocol import Order, Signal
-from emperor_trio.law.state import EXILE_CODE, NEVER, Blame, Leaving, LifecycleRules, Phase
+from emperor_trio.law.protocol import EXILE_CODE, Order, Signal
+from emperor_trio.law.state import NEVER, Blame, Leaving, LifecycleRules, Phase
 from tests.law.life import PID, Life
 
 GRACEFUL = LifecycleRules(graceful_shutdown=True)

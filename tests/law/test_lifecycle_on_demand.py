@@ -5,8 +5,8 @@ from __future__ import annotations
 from emperor_trio import events
 from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
-from emperor_trio.law.protocol import Order, Signal
-from emperor_trio.law.state import EXILE_CODE, Blame, Leaving, LifecycleRules, Phase
+from emperor_trio.law.protocol import EXILE_CODE, Order, Signal
+from emperor_trio.law.state import Blame, Leaving, LifecycleRules, Phase
 from emperor_trio.model import Owner
 from tests.law.life import PID, Life
 

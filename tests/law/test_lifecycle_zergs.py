@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
-from emperor_trio.law.protocol import Order, Signal
-from emperor_trio.law.state import EXILE_CODE, LifecycleRules, Phase
+from emperor_trio.law.protocol import EXILE_CODE, Order, Signal
+from emperor_trio.law.state import LifecycleRules, Phase
 from tests.law.life import ZERG, Life
 
 

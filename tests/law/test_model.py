@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from emperor_trio.law.protocol import Signal
-from emperor_trio.law.state import EXILE_CODE, LifecycleRules
+from emperor_trio.law.protocol import EXILE_CODE, Signal
+from emperor_trio.law.state import LifecycleRules
 from emperor_trio.law.throttle import ThrottleRules
 from emperor_trio.model import Destroy, Snapshot, Touch, VassalId, VassalSpec, Verb
 from tests.law.world import World

@@ -100,6 +100,18 @@ def test_wrappers_and_binary_in_order(changes: dict[str, Any], heads: list[tuple
     assert commands == tuple((*head, "--ini", "one.ini") for head in heads)
 
 
+def test_attributes_name_the_binary_and_the_folder_which_is_entered_last() -> None:
+    spec = replace(SPEC, directory="/srv", attributes=(("place", "/home/a b"), ("program", "/bin/one")))
+    asked: dict[str, Any] = {"wrapper": "/bin/all", "wrapper_attribute": "program", "folder_attribute": "place"}
+    (command,) = planned(spec, **asked).commands
+    assert command[:2] == ("/bin/sh", "-c")
+    assert command[3:] == ("sh", "/home/a b", "/bin/one", "--ini", "/srv/one.ini")
+    assert planned(spec, **asked).directory == "/srv"
+    assert planned(**asked).commands == (("/bin/all", "--ini", "one.ini"),)
+    (sent,) = planned(replace(spec, config=b""), pipes=BOTH, **asked).commands
+    assert sent[-1] == "emperor://one.ini"
+
+
 def test_a_missing_uwsgi_says_what_to_install() -> None:
     with pytest.raises(SpawnError, match=r"pip install 'emperor-trio\[uwsgi\]'"):
         plan(policy(), VassalId("m", "one.ini"), SPEC, PIPES, binary=None)

@@ -508,4 +508,5 @@ def _describe(actor: VassalActor, epoch: float, due: float) -> VassalStatistics:
         deaths=actor.deaths,
         exit_code=actor.exit_code,
         next_spawn=wall(due),
+        attributes=spec.attributes if spec else (),
     )

@@ -14,10 +14,9 @@ from emperor_trio import events
 from emperor_trio.law import effects as do
 from emperor_trio.law import stimuli as hear
 from emperor_trio.law.moves import Moves
-from emperor_trio.law.protocol import SIGNALS, Signal, condense
+from emperor_trio.law.protocol import EXILE_CODE, SIGNALS, Signal, condense
 from emperor_trio.law.state import (
     ALIVE,
-    EXILE_CODE,
     NEVER,
     Blame,
     Leaving,

@@ -15,6 +15,9 @@ from emperor_trio.model import MAX_CONFIG
 CONFIG_MODIFIER = 115
 HEADER = struct.Struct("<BHB")
 
+EXILE_CODE = 26
+"""The exit code of a vassal that does not want to be spawned again (uWSGI: UWSGI_EXILE_CODE)."""
+
 
 class Order(IntEnum):
     """One byte from the emperor."""

@@ -13,8 +13,6 @@ from operator import attrgetter
 from emperor_trio.model import Owner, VassalSpec
 
 NEVER = float("inf")
-EXILE_CODE = 26
-"""The exit code of a vassal that does not want to be spawned again (uWSGI: UWSGI_EXILE_CODE)."""
 
 
 class Phase(Enum):

@@ -1,7 +1,8 @@
 """What one file is to the emperor: a vassal, an entry that is refused, or nothing. Runs in worker threads.
 
-It only asks for the metadata of configs and never opens one; FIFOs, sockets and devices are not touched. The one file
-that is read is the socket's name beside a config (``--emperor-on-demand-extension``).
+It asks for the metadata of configs; FIFOs, sockets and devices are not touched. What is read is the socket's name
+beside a config (``--emperor-on-demand-extension``) and, of configs themselves, nothing but the section ``[emperor]``,
+where attributes are collected (``--emperor-collect-attribute``).
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from emperor_trio.formats.ini import read_ini
 from emperor_trio.model import Owner, VassalSpec, config_option
 from emperor_trio.monitors._ways import walked
 from emperor_trio.ports import MonitorContext
 
 MAX_SOCKET_NAME = 4096
 """The most bytes that a file with a socket's name may have."""
+
+MAX_READ = 1024 * 1024
+"""The most bytes of a config that are searched for attributes."""
 
 RACY = 20_000_000
 """Nanoseconds: a file that was written so shortly before it was looked at may be written again within the same tick of
@@ -102,6 +107,7 @@ class Rules:
     socket_extension: str | None = None
     socket_directory: str | None = None
     ask_socket: bool = False
+    attributes: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, context: MonitorContext) -> Rules:
@@ -114,6 +120,7 @@ class Rules:
             socket_extension=context.on_demand_extension or None,
             socket_directory=context.on_demand_directory or None,
             ask_socket=bool(context.on_demand_exec),
+            attributes=context.attributes,
         )
 
     def is_config(self, name: str) -> bool:
@@ -200,6 +207,7 @@ def _examine(
         ask_socket=rules.ask_socket and not rules.socket_extension and not rules.socket_directory,
         directory=entry.directory,
         executable=rules.magic_exec and _may_execute(entry, status),
+        attributes=_collect(entry, status, rules),
     )
     return Found(spec, key, abs(time.time_ns() - status.st_mtime_ns) < RACY, points)
 
@@ -244,6 +252,27 @@ def _may_execute(entry: Entry, status: os.stat_result) -> bool:
     if stat.S_ISLNK(status.st_mode):
         status = os.stat(entry.file, dir_fd=entry.descriptor)
     return bool(status.st_mode & 0o111) and stat.S_ISREG(status.st_mode)
+
+
+def _collect(entry: Entry, status: os.stat_result, rules: Rules) -> tuple[tuple[str, str], ...]:
+    """The attributes in the section ``[emperor]`` of an ini file, as in uWSGI; of a name that comes twice, the first.
+
+    It is opened only once it is known to be the very file that was looked at: to open a device may do something.
+    """
+    if not rules.attributes or not entry.file.endswith(".ini"):
+        return ()
+    held = os.open(entry.file, os.O_PATH | os.O_CLOEXEC, dir_fd=entry.descriptor)
+    try:
+        found = os.fstat(held)
+        if (found.st_dev, found.st_ino) != (status.st_dev, status.st_ino) or not stat.S_ISREG(found.st_mode):
+            return ()  # exchanged since; the next look sees it
+        descriptor = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    finally:
+        os.close(held)
+    with os.fdopen(descriptor, "rb") as file:
+        items = read_ini(file.read(MAX_READ), entry.name, "emperor") or ()
+    attributes = {item.key: item.value or "" for item in reversed(items) if item.key in rules.attributes}
+    return tuple(sorted(attributes.items()))
 
 
 def _find_socket(entry: Entry, rules: Rules, owner: Owner | None, companion: bool) -> str | Refused | None:

@@ -150,7 +150,9 @@ class Connection:
         parts = [part for part in (question, self._target.filter) if part]
         collection = self._collection()
         with collection.find(
-            {"$and": parts} if len(parts) > 1 else dict(*parts), dict.fromkeys(FIELDS, 1), batch_size=BATCH
+            {"$and": parts} if len(parts) > 1 else dict(*parts),
+            dict.fromkeys((*FIELDS, *sorted(self._rules.attributes)), 1),
+            batch_size=BATCH,
         ) as cursor:
             for document in cursor:
                 yield bytes(document.raw)

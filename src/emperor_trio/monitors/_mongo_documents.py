@@ -118,7 +118,8 @@ def read_document(document: Mapping[str, Any], rules: RowRules) -> Entry:
         return Wrong(
             cut_name(named), "ts", show(ts), "is a Timestamp, which MongoDB keeps for itself; a Date is wanted"
         )
-    return read_row(rules, version=ts, label=label, **values)
+    attributes = {attribute: _plain(document.get(attribute)) for attribute in rules.attributes}
+    return read_row(rules, version=ts, label=label, attributes=attributes, **values)
 
 
 def key_of(identity: object) -> bytes | None:

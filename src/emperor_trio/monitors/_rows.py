@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -58,10 +59,11 @@ class RowRules:
 
     extra_extensions: frozenset[str] = frozenset()
     tyrant: bool = False
+    attributes: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, context: MonitorContext) -> RowRules:
-        return cls(context.extra_extensions, context.tyrant)
+        return cls(context.extra_extensions, context.tyrant, context.attributes)
 
 
 def read_row(
@@ -73,6 +75,7 @@ def read_row(
     uid: object = None,
     gid: object = None,
     socket: object = None,
+    attributes: Mapping[str, object] | None = None,
     label: str = "",
 ) -> VassalSpec | Wrong:
     """Judge one entry whose ``version`` is a time (see :func:`read_time`). Never raises, whatever the values are.
@@ -82,7 +85,7 @@ def read_row(
     try:
         moment, modified = read_time(version)
         return make_spec(rules, name=name, config=config, version=moment, modified=modified,
-                         uid=uid, gid=gid, socket=socket)  # fmt: skip
+                         uid=uid, gid=gid, socket=socket, attributes=attributes)  # fmt: skip
     except BadField as bad:
         return bad.of(name if isinstance(name, str) and name else label or show(name))
 
@@ -97,6 +100,7 @@ def make_spec(
     uid: object = None,
     gid: object = None,
     socket: object = None,
+    attributes: Mapping[str, object] | None = None,
 ) -> VassalSpec:
     """The same where the version is known already. Raises :class:`BadField`."""
     return VassalSpec(
@@ -106,7 +110,20 @@ def make_spec(
         config=read_config(config),
         owner=read_owner(uid, gid) if rules.tyrant else None,
         socket=read_socket(socket),
+        attributes=read_attributes(attributes or {}),
     )
+
+
+def read_attributes(values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Attributes, each a text without NUL, or missing."""
+    found = []
+    for name, value in sorted(values.items()):
+        if not _is_missing(value):
+            text = read_text(value, name)
+            if "\0" in text:
+                raise BadField(name, value, "no attribute may hold a NUL")
+            found.append((name, text))
+    return tuple(found)
 
 
 def read_name(value: object, rules: RowRules) -> str:

@@ -89,7 +89,7 @@ def vassal_entry(vassal: VassalStatistics, emperor: Owner) -> dict[str, object]:
         "uid": owner.uid,
         "gid": owner.gid,
         "monitor": monitor_argument(vassal.vassal.monitor),
-        "attrs": {},
+        "attrs": {well_formed(name): well_formed(value) for name, value in vassal.attributes},
         "respawns": vassal.reloads,
     }
 

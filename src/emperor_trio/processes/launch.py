@@ -6,6 +6,7 @@ Source of argv, environment and order: uWSGI 2.0.31, ``core/emperor.c``.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import shlex
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from emperor_trio.errors import SpawnError, UsageError
+from emperor_trio.law.protocol import EXILE_CODE
 from emperor_trio.model import CAPABILITIES, NAMESPACES, Owner, VassalId, VassalSpec, config_option
 from emperor_trio.ports import HookPoint
 
@@ -69,6 +71,8 @@ class LaunchPolicy:
     wrapper: str | None = None  # --emperor-wrapper
     wrapper_override: tuple[str, ...] = ()  # --emperor-wrapper-override
     wrapper_fallback: tuple[str, ...] = ()  # --emperor-wrapper-fallback
+    wrapper_attribute: str | None = None  # --emperor-wrapper-attr
+    folder_attribute: str | None = None  # --emperor-chdir-attr
     extra_extensions: frozenset[str] = frozenset()  # --emperor-extra-extension
     inherit_before: tuple[str, ...] = ()  # --vassals-inherit-before
     include_before: tuple[str, ...] = ()  # --vassals-include-before
@@ -107,11 +111,15 @@ class LaunchPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Pipes:
-    """The descriptors made for one vassal; a pair is (the emperor's number now, the number that the vassal sees)."""
+    """The descriptors made for one vassal; a pair is (the emperor's number now, the number that the vassal sees).
+
+    ``output`` is for its stdout and stderr (``None``: the emperor's).
+    """
 
     emperor: tuple[int, int]
     config: tuple[int, int] | None = None
     stdin: int | None = None
+    output: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +127,10 @@ class Launch:
     """One process to be started, completely. No field holds anything that is looked up later.
 
     ``commands`` are argument lists, tried in order until one is executable. ``descriptors`` are pairs (number here,
-    number in the child); ``stdin`` is a descriptor (``None``: ``/dev/null``), as is ``stdout`` (``None``: the
-    emperor's). ``capabilities`` is the bounding set to keep (``None``: left alone). Privileges are dropped to ``owner``
-    first; then ``start_hook`` runs, whose result is ignored, and each of ``checks`` by the shell, which fails the
-    launch unless it returns 0, each for ``hook_timeout`` seconds at most; then the command.
+    number in the child); ``stdin`` is a descriptor (``None``: ``/dev/null``), as are ``stdout`` and ``stderr``
+    (``None``: the emperor's). ``capabilities`` is the bounding set to keep (``None``: left alone). Privileges are
+    dropped to ``owner`` first; then ``start_hook`` runs, whose result is ignored, and each of ``checks`` by the shell,
+    which fails the launch unless it returns 0, each for ``hook_timeout`` seconds at most; then the command.
     """
 
     commands: tuple[tuple[str, ...], ...]
@@ -130,6 +138,7 @@ class Launch:
     directory: str | None = None
     stdin: int | None = None
     stdout: int | None = None
+    stderr: int | None = None
     descriptors: tuple[tuple[int, int], ...] = ()
     owner: Owner | None = None
     initgroups: bool = False
@@ -159,18 +168,23 @@ def plan(
 
     Raises :class:`~emperor_trio.errors.SpawnError` where the vassal may not be started as asked.
     """
-    arguments = _arguments(policy, vassal, spec)
-    main = (policy.wrapper,) if policy.wrapper is not None else binary
+    attributes = dict(spec.attributes)
+    folder = attributes.get(policy.folder_attribute or "")
+    arguments = _arguments(policy, vassal, spec, elsewhere=bool(folder))
+    wrapper = attributes.get(policy.wrapper_attribute or "") or policy.wrapper
+    main = (wrapper,) if wrapper is not None else binary
     heads = [*((name,) for name in policy.wrapper_override), *([main] if main else [])]
     heads += [(name,) for name in policy.wrapper_fallback]
     if not heads:
         raise SpawnError(NO_UWSGI)
     name = argv_name(vassal, spec)
     return Launch(
-        commands=tuple((*head, *arguments) for head in heads),
+        commands=tuple((*(_within(folder) if folder else ()), *head, *arguments) for head in heads),
         environment=_environment(policy, vassal, spec, pipes, zergs),
         directory=spec.directory or policy.directory,
         stdin=pipes.stdin,
+        stdout=pipes.output,
+        stderr=pipes.output,
         descriptors=(pipes.emperor,) if pipes.config is None else (pipes.emperor, pipes.config),
         owner=owner_of(policy, spec),
         initgroups=policy.initgroups,
@@ -244,7 +258,13 @@ def owner_of(policy: LaunchPolicy, spec: VassalSpec) -> Owner | None:
     return owner
 
 
-def _arguments(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec) -> tuple[str, ...]:
+def _within(folder: str) -> tuple[str, ...]:
+    """What enters a folder before the rest is executed: as whom the vassal runs, since its source names the folder."""
+    return ("/bin/sh", "-c", f'cd -- "$1" || exit {EXILE_CODE}; shift; exec "$@"', "sh", folder)
+
+
+def _arguments(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec, *, elsewhere: bool) -> tuple[str, ...]:
+    """``elsewhere``: it does not start in the folder in which its config lies."""
     try:
         option = config_option(spec.name, policy.extra_extensions)
     except UnicodeError as error:
@@ -257,6 +277,8 @@ def _arguments(policy: LaunchPolicy, vassal: VassalId, spec: VassalSpec) -> tupl
     elif spec.executable:
         # uWSGI's vassal hands it to a shell, which looks a name without a slash up in PATH.
         name = f"exec://{name}" if "/" in name else f"exec://./{name}"
+    elif elsewhere:
+        name = os.path.join(vassals_dir(policy, spec), name)
     return (
         *_repeat("--inherit", policy.inherit_before),
         *_repeat("--include", policy.include_before),

@@ -22,6 +22,7 @@ import trio
 from emperor_trio import daemon, events
 from emperor_trio.actors.emperor import DEFAULT_MERCY, Emperor, MakeMonitor
 from emperor_trio.actors.supervisor import Command, Policy
+from emperor_trio.control.messages import SettingList
 from emperor_trio.errors import DriverMissing, UsageError
 from emperor_trio.law.fleet import FleetRules
 from emperor_trio.law.state import LifecycleRules
@@ -244,8 +245,11 @@ def make_state(settings: Settings) -> StateFile | None:
     return StateFile(settings.emperor_state) if settings.emperor_state is not None else None
 
 
-def main(settings: Settings) -> int:
-    """Run the daemon until it is told to stop; its exit code. Wrong settings raise UsageError before any start."""
+def main(settings: Settings, told: Callable[[], SettingList] | None = None) -> int:
+    """Run the daemon until it is told to stop; its exit code. Wrong settings raise UsageError before any start.
+
+    ``told`` says on the control channel what the settings are, and where each came from.
+    """
     manager, sockets = daemon.service_manager(), daemon.activated_sockets()  # before --env, which is for vassals
     daemon.prepare(settings)
     previous_limit = raise_descriptor_limit()

@@ -32,7 +32,7 @@ def reigns(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What the emperor would have been run with; it stops at once."""
     seen: list[Settings] = []
 
-    def reign(settings: Settings) -> int:
+    def reign(settings: Settings, told: object) -> int:
         seen.append(settings)
         return 0
 
@@ -230,8 +230,8 @@ def test_a_pattern_that_the_shell_expanded_is_thought_of(argv: list[str], capsys
 
 
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def raises(error: Exception) -> Callable[[Settings], int]:
-        def reign(_settings: Settings) -> int:
+    def raises(error: Exception) -> Callable[[Settings, object], int]:
+        def reign(_settings: Settings, _told: object) -> int:
             raise error
 
         return reign

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from emperor_trio.cli.arguments import Argument, parse_arguments
 from emperor_trio.cli.commands import COMMANDS, OPTIONS_OF_COMMANDS, version
 from emperor_trio.cli.resolve import resolve
 from emperor_trio.errors import EmperorError, UsageError
 from emperor_trio.masking import masked
-from emperor_trio.settings import NAMES
+from emperor_trio.settings import NAMES, Origins
+
+if TYPE_CHECKING:
+    from emperor_trio.control.messages import SettingList
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -43,10 +48,19 @@ def _run(argv: Sequence[str]) -> int:
         command = _command_of(argument)
         if command is not None:
             return COMMANDS[command].run(())
-    settings, _ = resolve(arguments, version, os.environ, COMMANDS)
+    directory = os.getcwd()
+    settings, origins = resolve(arguments, version, os.environ, COMMANDS)
     from emperor_trio.app import main as reign  # here, because it imports Trio
 
-    return reign(settings)
+    return reign(settings, partial(_tell, origins, argv, directory))
+
+
+def _tell(origins: Origins, argv: Sequence[str], directory: str) -> SettingList:
+    """The settings, as the control channel tells them."""
+    from emperor_trio.cli.effective import effective, masked_words
+    from emperor_trio.control.messages import SettingList
+
+    return SettingList(0, effective(origins), masked_words(argv), directory)
 
 
 def _command_of(argument: Argument) -> str | None:

@@ -8,13 +8,16 @@ Times are seconds since the epoch, 0.0 for never. ``docs/control.md`` explains i
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from emperor_trio import events as happened
+from emperor_trio.control.strict import MOST_INTEGER, parse
 from emperor_trio.errors import ControlError
+from emperor_trio.masking import masked
 from emperor_trio.model import VassalId, Verb
 from emperor_trio.ports import MonitorStatistics, Occurrence, VassalStatistics
 
@@ -395,11 +398,14 @@ class Changes(Answer):
     gone: tuple[Key, ...] = ()
     monitors: tuple[Monitor, ...] = ()
     events: tuple[Event, ...] = ()
+    absent: tuple[Key, ...] | None = None
+    """As in :class:`Snapshot`, all of them, where that changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lagged(Answer):
-    """This client was too slow: so many events were dropped. A new :class:`Snapshot` follows, which replaces all."""
+    """This client was too slow: so many events were dropped. A new :class:`Snapshot` follows, which replaces all, where
+    the subscription is for vassals."""
 
     events: int
 
@@ -447,7 +453,8 @@ class LogLines(Answer):
 class Setting:
     """One option: its value as text, masked, and where it came from: a place in a file, "command line" or "default".
 
-    ``now`` is what the same command line and files would give if the emperor were started now, where that differs.
+    ``now`` is for clients: what the same command line and files would give if the emperor were started now, where that
+    differs.
     """
 
     name: str
@@ -458,10 +465,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class SettingList(Answer):
-    """``error`` is why the files can't be read now, "" where they can."""
+    """``arguments`` is the emperor's command line, passwords masked, and ``directory`` the folder in which it was read:
+    so that a client can read the same files again."""
 
     settings: tuple[Setting, ...]
-    error: str = ""
+    arguments: tuple[str, ...] = ()
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,27 +508,42 @@ AnyAnswer = (
 def encode(message: AnyRequest | AnyAnswer) -> str:
     """One message as JSON text, pure ASCII: names that are no UTF-8 go as escaped surrogates."""
     union: Any = AnyRequest if isinstance(message, Request) else AnyAnswer
-    return _dumps(_converter().unstructure(message, unstructure_as=union))
+    return dumps(_converter(union).unstructure(message, unstructure_as=union))
+
+
+def encode_part(part: Vassal | Monitor | Event | Key) -> str:
+    """What stands within answers, encoded for itself: to be put together by whoever sends the same to many."""
+    return dumps(_converter(AnyAnswer).unstructure(part))
 
 
 def decode_request(text: str) -> AnyRequest:
     """Raises :class:`~emperor_trio.errors.ControlError` whose text says what is wrong with it."""
-    return _decode(text, AnyRequest)
+    found: AnyRequest = _decode(text, AnyRequest)
+    return found
 
 
 def decode_answer(text: str) -> AnyAnswer:
-    """As :func:`decode_request`."""
-    return _decode(text, AnyAnswer)
+    """As :func:`decode_request`; fields that a later version added are passed over."""
+    found: AnyAnswer = _decode(text, AnyAnswer)
+    return found
+
+
+def readable_id(text: str) -> int:
+    """The ``id`` of a message that is wrong otherwise, 0 where there is none."""
+    try:
+        found = parse(text)
+    except (ValueError, RecursionError):
+        return 0
+    number = found.get("id") if isinstance(found, dict) else None
+    return number if type(number) is int and abs(number) <= MOST_INTEGER else 0
 
 
 def event_of(occurrence: Occurrence) -> Event:
-    """An event of the bus, as it goes over the channel."""
+    """An event of the bus, as it goes over the channel: passwords masked, numbers that JSON can't say left out."""
     event = occurrence.event
     vassal = event.vassal if isinstance(event, happened.VassalEvent) else None
     monitor = vassal.monitor if vassal else event.monitor if isinstance(event, happened.MonitorEvent) else ""
-    fields = {
-        name: getattr(event, name) for name in type(event).__dataclass_fields__ if name not in ("vassal", "monitor")
-    }
+    names = (name for name in type(event).__dataclass_fields__ if name not in ("vassal", "monitor"))
     return Event(
         occurrence.at,
         event.level.name.lower(),
@@ -527,36 +551,54 @@ def event_of(occurrence: Occurrence) -> Event:
         monitor,
         vassal.name if vassal else "",
         vassal.ordinal if vassal else 0,
-        event.text,
-        fields,
+        masked(event.text),
+        {name: _plain(getattr(event, name)) for name in names},
     )
 
 
-def _decode(text: str, union: Any) -> Any:
-    from cattrs import transform_error
+def _plain(value: object) -> object:
+    match value:
+        case bool() | int() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case str():
+            return masked(value)
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case _:
+            return str(value)
 
+
+def _decode(text: str, union: Any) -> Any:
     try:
-        found = json.loads(text)
-        if not isinstance(found, dict) or not isinstance(found.get("type"), str):
-            raise ControlError("a message is a JSON object with a type")
-        return _converter().structure(found, union)
+        found = parse(text)
     except (ValueError, RecursionError) as error:
         raise ControlError(f"no JSON: {error}") from None
-    except ControlError:
-        raise
+    kind = found.get("type") if isinstance(found, dict) else None
+    if not isinstance(kind, str):
+        raise ControlError("a message is a JSON object with a type")
+    known = {tag_of(member) for member in get_args(union)}
+    if kind not in known:
+        raise ControlError(f"there is no {kind[:40]!r} here; there are {', '.join(sorted(known))}")
+    try:
+        return _converter(union).structure(found, union)
     except Exception as error:
-        raise ControlError(f"{found.get('type')}: {'; '.join(transform_error(error))[:500]}") from None
+        from cattrs import transform_error
+
+        raise ControlError(f"{kind}: {'; '.join(transform_error(error))[:500]}") from None
 
 
-_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+def tag_of(kind: type) -> str:
+    """The ``type`` of a message."""
+    return kind.__name__.lower()
+
+
+dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 @cache
-def _converter() -> Converter:
-    from cattrs import Converter
-    from cattrs.strategies import configure_tagged_union
+def _converter(union: Any) -> Converter:
+    from emperor_trio.control.strict import converter_of
 
-    converter = Converter()
-    for union in (AnyRequest, AnyAnswer):
-        configure_tagged_union(union, converter, tag_name="type", tag_generator=lambda cls: cls.__name__.lower())
-    return converter
+    return converter_of(union, tag_of, request=union is AnyRequest)

@@ -207,6 +207,13 @@ class Guest:
             send, receive = trio.open_memory_channel[m.Changes](1000)
             self.empire.readers.add(send)
         least = LEVELS.index(request.level)
+        if request.recent:
+            past = (
+                make_event(vassal, "VassalBlacklisted", "blacklisted, death 3 before loyalty: next spawn in 9.0 s", "warning")
+                for vassal in self.empire.vassals.values()
+                if vassal.state is m.State.BLACKLISTED
+            )
+            await self.send(m.Changes(request.id, time.time(), events=tuple(past)[: request.recent]))
         try:
             while True:
                 changes = None

@@ -43,6 +43,7 @@ function frame() {
     field.update(difference, began);
     list.update(difference, began);
     stream.update(difference);
+    if (field.stale || list.stale) setTimeout(soon, 100);
   } else {
     missed.add(difference);
     page.update(difference, time);
@@ -64,8 +65,7 @@ const connection = new Connection(
   new URL("ws", location.href).href.replace(/^http/, "ws").replace(/#.*/, ""),
   {
     take: (message) => {
-      if (store.apply(message, local()) || page.waiting) soon();
-      else if (page.open) soon();
+      if (store.apply(message, local()) || page.open) soon();
     },
     changed: () => showConnection(),
     refused: () => {
@@ -182,7 +182,6 @@ function route() {
     $("vassal-title").focus();
   } else if (before) {
     page.hide();
-    list.focus();
     const everything = { vassals: store.entries, membership: missed.any, whole: missed.any, events: missed.events };
     missed.events = 0;
     missed.any = false;
@@ -190,6 +189,7 @@ function route() {
     list.update({ vassals: new Map(), whole: true }, performance.now());
     stream.update(everything);
     field.draw();
+    list.focus();
   }
   soon();
 }

@@ -1,13 +1,14 @@
 // The field: every vassal as one small mark, all of them in one canvas.
 
 import { dress, formOf, make, mark, say } from "./dom.js";
-import { STATES, STATE_ORDER, classOf, nameOf, rankOf, shown, why } from "./words.js";
+import { STATES, STATE_ORDER, TROUBLED, classOf, nameOf, rankOf, shown, why } from "./words.js";
 
 const SMALLEST = 4;
 const LARGEST = 18;
 const ROOM = 220;      // CSS pixels of height that it should not exceed, as long as cells are large enough
 const LABEL = 18;
 const DIMMED = 0.13;
+const QUIET = new Set(["on demand", "stopped", "queued"]);
 
 export class Field {
   #canvas;
@@ -193,7 +194,8 @@ export class Field {
     let sprite = this.#sprites.get(id);
     if (sprite) return sprite;
     const pixels = Math.round(this.#size * devicePixelRatio);
-    const gap = this.#size < 8 ? 1 : 2;
+    const tiny = this.#size < 8; // forms can't be told apart any more: size does it, and trouble is the largest
+    const gap = !tiny ? 2 : TROUBLED.has(state) ? 0 : QUIET.has(state) ? this.#size / 2 : 1;
     sprite = document.createElement("canvas");
     sprite.width = sprite.height = pixels;
     const probe = this.#canvas.parentElement.appendChild(make("i", `is-${classOf(state)}`));
@@ -203,7 +205,7 @@ export class Field {
     const scale = ((this.#size - gap) * devicePixelRatio) / 10;
     context.translate((gap / 2) * devicePixelRatio, (gap / 2) * devicePixelRatio);
     context.scale(scale, scale);
-    const { fill, line, width = 2 } = formOf(state);
+    const { fill, line, width = 2 } = tiny ? { fill: "M0 0H10V10H0Z" } : formOf(state);
     if (fill) {
       context.fillStyle = colour;
       context.fill(new Path2D(fill), "evenodd");

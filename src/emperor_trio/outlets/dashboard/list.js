@@ -29,7 +29,10 @@ export class List {
   constructor({ store, connection, open }) {
     this.#store = store;
     this.#connection = connection;
-    this.#open = open;
+    this.#open = (entry) => {
+      this.#active = entry.key;
+      open(entry);
+    };
     this.#rows = new VirtualRows({
       scroller: $("list"), body: $("list-rows"), height: 32,
       make: () => this.#makeRow(), fill: (row, index) => this.#fill(row, index), seen: () => this.#measureSoon(),
@@ -58,6 +61,13 @@ export class List {
 
   focus() {
     this.#grid.focus();
+    const at = this.#view.findIndex((entry) => entry.key === this.#active);
+    if (at >= 0) this.#rows.reveal(at); // what was not in sight has forgotten how far it was scrolled
+  }
+
+  /** Whether the order is to be looked at again, when its time comes. */
+  get stale() {
+    return this.#stale;
   }
 
   update(difference, now) {
@@ -117,7 +127,8 @@ export class List {
     const row = make("div", "row", ...cells);
     row.setAttribute("role", "row");
     row.addEventListener("click", (event) => {
-      if (event.target.closest("a") || getSelection().type === "Range") return; // a link is followed as any other
+      if (getSelection().type === "Range" || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
       this.#open(this.#view[Number(row.dataset.index)]);
     });
     return row;

@@ -228,8 +228,8 @@ export class Filter {
 }
 
 function matches(vassal, words) {
-  const text = `${vassal.name} ${vassal.pid || ""}`.toLowerCase();
-  return words.every((word) => text.includes(word));
+  const name = vassal.name.toLowerCase();
+  return words.every((word) => name.includes(word) || (vassal.pid && word === String(vassal.pid)));
 }
 
 const uptime = (vassal) => (vassal.pid ? -vassal.last_run : 1);

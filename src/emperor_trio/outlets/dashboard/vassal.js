@@ -187,11 +187,6 @@ export class VassalPage {
     }
   }
 
-  /** Whether there is something new that is not shown yet. */
-  get waiting() {
-    return this.open && (this.#stale || this.#log.waiting);
-  }
-
   #times(kind) {
     return this.#events.filter((event) => event.kind === kind).map(({ at }) => at);
   }

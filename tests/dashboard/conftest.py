@@ -67,7 +67,7 @@ def open_page(browser: Browser, complaints: Complaints) -> Iterator[Open]:
             stack.callback(context.close)
             context.set_default_timeout(PATIENCE)
             page = context.new_page()
-            page.on("console", lambda message: message.type == "error" and complaints.hear(message.text))
+            page.on("console", lambda message: complaints.hear(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: complaints.hear(f"uncaught: {error}"))
             page.add_init_script(
                 "addEventListener('securitypolicyviolation', e => console.error('CSP: ' + e.violatedDirective))"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import os
 import random
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from emperor_trio.control import messages as m
 from emperor_trio.outlets.gateway_pages import dashboard
 from emperor_trio.outlets.http_head import SAFETY, Replayed
 
-TOKEN = "a token of tests, long enough"  # noqa: S105
+TOKEN = "a token of tests, long enough"
 
 STATES = [
     *[m.State.UP] * 80,
@@ -144,7 +143,11 @@ async def stir(empire: Empire, rate: float) -> None:
                 pid=vassal.pid or 40000,
                 reloads=vassal.reloads + (not back),
             )
-            events.append(make_event(vassal, "VassalReady", "ready") if back else make_event(vassal, "ReloadSent", "told to reload"))
+            events.append(
+                make_event(vassal, "VassalReady", "ready")
+                if back
+                else make_event(vassal, "ReloadSent", "told to reload")
+            )
         owed -= int(owed)
         if events:
             empire.tell(m.Changes(0, time.time(), tuple(changed.values()), events=tuple(events)))
@@ -164,11 +167,20 @@ class Guest:
 
     async def serve(self) -> None:
         await self.send(
-            m.Greeting("0.1.0", 4711, time.time() - 100000, time.time(), self.commands, MONITORS, "/var/log/vassals", "stand-in")
+            m.Greeting(
+                "0.1.0",
+                4711,
+                time.time() - 100000,
+                time.time(),
+                self.commands,
+                MONITORS,
+                "/var/log/vassals",
+                "stand-in",
+            )
         )
         async with trio.open_nursery() as nursery:
             while True:
-                request = m.decode_request(await self.socket.get_message())
+                request = m.decode_request(str(await self.socket.get_message()))
                 nursery.start_soon(self.answer, request)
 
     async def answer(self, request: m.AnyRequest) -> None:
@@ -209,7 +221,9 @@ class Guest:
         least = LEVELS.index(request.level)
         if request.recent:
             past = (
-                make_event(vassal, "VassalBlacklisted", "blacklisted, death 3 before loyalty: next spawn in 9.0 s", "warning")
+                make_event(
+                    vassal, "VassalBlacklisted", "blacklisted, death 3 before loyalty: next spawn in 9.0 s", "warning"
+                )
                 for vassal in self.empire.vassals.values()
                 if vassal.state is m.State.BLACKLISTED
             )
@@ -254,7 +268,9 @@ class Guest:
             await self.send(m.Refused(request.id, "no such vassal"))
             return
         events = (make_event(vassal, "VassalSpawned", f"spawned, pid {vassal.pid}"),)
-        await self.send(m.Details(request.id, vassal, events, ("uwsgi", "--ini", vassal.name), "/var/log/vassals/x.log"))
+        await self.send(
+            m.Details(request.id, vassal, events, ("uwsgi", "--ini", vassal.name), "/var/log/vassals/x.log")
+        )
 
     async def tail(self, request: m.Tail) -> None:
         await self.send(m.LogLines(request.id, tuple(f"line {number}" for number in range(request.lines))))
@@ -315,8 +331,7 @@ async def main(options: argparse.Namespace) -> None:
         if options.rate:
             nursery.start_soon(stir, empire, options.rate)
         nursery.start_soon(partial(trio.serve_listeners, partial(guarded, empire), [listener]))
-        while await trio.lowlevel.wait_readable(sys.stdin.fileno()) or os.read(sys.stdin.fileno(), 4096):
-            pass
+        await trio.lowlevel.wait_readable(sys.stdin.fileno())  # nothing is ever written there: it was closed
         nursery.cancel_scope.cancel()
 
 

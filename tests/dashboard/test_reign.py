@@ -16,7 +16,7 @@ from tests.dashboard.conftest import LOST, Complaints, Open
 from tests.dashboard.test_page import unlock
 from tests.system.empire import EmperorUnderTest, Kind, free_port
 
-TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105
+TOKEN = "0123456789abcdef0123456789abcdef"
 NAMES = tuple(f"app-{number}.ini" for number in range(5))
 
 

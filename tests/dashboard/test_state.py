@@ -108,7 +108,9 @@ def test_a_lag_is_shown_among_the_events(page: Page) -> None:
 
 
 def test_usage_is_kept_until_the_process_is_another_one(page: Page) -> None:
-    usage = m.Usage(1, 0.0, (m.Measured(A.monitor, A.name, A.ordinal, 0.5, 1024, 2), m.Measured("?", "?", 0, 1.0, 1, 1)))
+    usage = m.Usage(
+        1, 0.0, (m.Measured(A.monitor, A.name, A.ordinal, 0.5, 1024, 2), m.Measured("?", "?", 0, 1.0, 1, 1))
+    )
     memory = "s.ordered.map(e => e.memory)"
     assert after(page, snapshot(A), usage, m.Changes(1, 0.0, (replace(A, ready=False),)), then=memory) == [1024]
     assert after(page, snapshot(A), usage, m.Changes(1, 0.0, (replace(A, pid=99),)), then=memory) == [None]
@@ -163,7 +165,16 @@ def test_columns_sort(page: Page, column: str, names: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["plain.ini", "a/b%2F c#?&.ini", "мир.ini", "<script>.ini", "line\nbreak", "bytes\udcff\udc80é.ini", "half\udcc3.ini", "%FF.ini"],
+    [
+        "plain.ini",
+        "a/b%2F c#?&.ini",
+        "мир.ini",
+        "<script>.ini",
+        "line\nbreak",
+        "bytes\udcff\udc80é.ini",
+        "half\udcc3.ini",
+        "%FF.ini",
+    ],
     ids=ascii,
 )
 def test_a_link_leads_back_to_the_same_name(page: Page, name: str) -> None:
@@ -204,7 +215,10 @@ def test_words(page: Page, code: str, words: str) -> None:
         ({"held": "stopped by a command"}, "stopped by a command"),
         ({"state": m.State.BLACKLISTED, "next_spawn": 1012.0, "pid": 0}, "next start in 12 s"),
         ({"state": m.State.BLACKLISTED, "next_spawn": 999.0, "pid": 0}, "starts any moment"),
-        ({"state": m.State.BLACKLISTED, "next_spawn": 1001.5, "exit_code": -9}, "next start in 2 s; last ended with signal 9"),
+        (
+            {"state": m.State.BLACKLISTED, "next_spawn": 1001.5, "exit_code": -9},
+            "next start in 2 s; last ended with signal 9",
+        ),
         ({"state": m.State.FAILED, "reason": "5 restarts within 60 s"}, "5 restarts within 60 s"),
         ({"state": m.State.WAITING, "on_demand": "127.0.0.1:80"}, "waits on 127.0.0.1:80"),
     ],
@@ -212,5 +226,3 @@ def test_words(page: Page, code: str, words: str) -> None:
 def test_why(page: Page, changes: dict[str, Any], words: str) -> None:
     [vassal] = json.loads(m.encode(snapshot(replace(A, **changes))))["vassals"]
     assert run(page, "words.js", "return m.why(x, 1000)", vassal) == words
-
-

@@ -27,6 +27,7 @@ export class LogTail {
 
   close() {
     this.#controls.abort();
+    this.#list.replaceChildren();
     this.#end();
   }
 

@@ -51,7 +51,7 @@ export class VirtualRows {
   /** Scroll as little as needed to see a row. */
   reveal(index) {
     const top = index * this.#height;
-    const above = this.#body.offsetTop - this.#scroller.offsetTop; // a head that stays in sight covers as much
+    const above = this.#body.offsetTop; // a head that stays in sight covers as much
     const room = this.#scroller.clientHeight - above;
     if (top < this.#scroller.scrollTop) this.#scroller.scrollTop = top;
     else if (top + this.#height > this.#scroller.scrollTop + room) this.#scroller.scrollTop = top + this.#height - room;

@@ -23,6 +23,8 @@ from emperor_trio import daemon, events
 from emperor_trio.actors.emperor import DEFAULT_MERCY, Emperor, MakeMonitor
 from emperor_trio.actors.supervisor import Command, Policy
 from emperor_trio.control.messages import SettingList
+from emperor_trio.control.place import NONE, default_path
+from emperor_trio.control.server import ControlServer
 from emperor_trio.errors import DriverMissing, UsageError
 from emperor_trio.law.fleet import FleetRules
 from emperor_trio.law.state import LifecycleRules
@@ -47,7 +49,7 @@ from emperor_trio.processes import (
     raise_descriptor_limit,
 )
 from emperor_trio.settings import Settings
-from emperor_trio.vassal_logs import check_folder
+from emperor_trio.vassal_logs import check_folder, log_path
 
 RELOAD_PAUSE = 0.5
 """Seconds without a reload after a vassal came up: uWSGI's workers lose a signal while they start, and it hangs."""
@@ -277,7 +279,8 @@ def main(settings: Settings, told: Callable[[], SettingList] | None = None) -> i
             )
             commands.open()
             emperor.add_outlet("command socket", commands)
-        with emperor.subscribe() as log, _gateway(emperor, settings, sockets.get("gateway", settings.gateway)):
+        control = _control(emperor, settings, sockets.get("control"), told)
+        with emperor.subscribe() as log, _gateway(emperor, settings, sockets.get("gateway", settings.gateway), control):
             level = events.Level[settings.log_level.upper()]
             emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)
             _announce(
@@ -316,8 +319,45 @@ def _make_notify(emperor: Emperor, manager: daemon.ServiceManager) -> NotifyOutl
     return notify
 
 
+def _control(
+    emperor: Emperor, settings: Settings, given: socket.socket | None, told: Callable[[], SettingList] | None
+) -> ControlServer:
+    """The control channel, which listens, added to the emperor. Only an address that was asked for has to be had."""
+    address = given or settings.control or default_path(os.environ)
+    if address == NONE:
+        address = None
+    elif address is None:
+        emperor.publish(events.Notice("there is no control channel: XDG_RUNTIME_DIR is not set; give --control PATH"))
+    logs, folder, first = settings.vassal_logs or "", "", masked(settings.emperor[0]) if settings.emperor else ""
+    if logs and logs != "-":
+        logs = folder = os.path.abspath(logs)
+
+    def make(address: str | socket.socket | None) -> ControlServer:
+        return ControlServer(
+            emperor,
+            emperor.publish,
+            address,
+            settings=told,
+            logs=logs,
+            log_path=(lambda vassal: log_path(folder, vassal, first)) if folder else lambda vassal: "",
+        )
+
+    control = make(address)
+    try:
+        control.open(daemon.future_owner(settings))
+    except UsageError as error:
+        if settings.control is not None:
+            raise
+        emperor.publish(events.Notice(f"there is no control channel: {error}"))
+        control = make(None)
+    emperor.add_outlet("control channel", control)
+    return control
+
+
 @contextmanager
-def _gateway(emperor: Emperor, settings: Settings, address: str | socket.socket | None) -> Iterator[None]:
+def _gateway(
+    emperor: Emperor, settings: Settings, address: str | socket.socket | None, channel: ControlServer
+) -> Iterator[None]:
     """The gateway, which listens, and its metrics added to the emperor, where there is an address."""
     if address is None:
         yield
@@ -332,6 +372,7 @@ def _gateway(emperor: Emperor, settings: Settings, address: str | socket.socket 
         gateway = GatewayOutlet(
             address,
             emperor,
+            channel,
             render=metrics.render if metrics is not None else None,
             no_metrics=missing,
             token_file=settings.gateway_token_file,

@@ -227,21 +227,30 @@ def _effective_capabilities() -> int:
         return next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), 0)
 
 
-def drop_privileges(settings: Settings) -> None:
-    """Become ``--gid`` and ``--uid``, once all that needs root is open."""
+def future_owner(settings: Settings) -> tuple[int, int] | None:
+    """The uid and gid that :func:`drop_privileges` gives the process; ``None`` where it stays as it is."""
     if settings.gid is None and settings.uid is None:
-        return
+        return None
     user = _lookup_user(settings.uid) if settings.uid is not None else None
     if settings.gid is None and settings.uid is not None and user is None:
         raise UsageError(f"--uid {settings.uid}: it is nobody's number here, so its group is unknown: give --gid, too")
     gid = _lookup_group(settings.gid) if settings.gid is not None else user.pw_gid if user else os.getgid()
+    return user.pw_uid if user else int(settings.uid) if settings.uid is not None else os.getuid(), gid
+
+
+def drop_privileges(settings: Settings) -> None:
+    """Become ``--gid`` and ``--uid``, once all that needs root is open."""
+    owner = future_owner(settings)
+    if owner is None:
+        return
+    uid, gid = owner
+    user = _lookup_user(settings.uid) if settings.uid is not None else None
     given = ("gid", settings.gid) if settings.gid is not None else ("uid", settings.uid or "")
     with _naming(*given):
         if os.geteuid() == 0:
             os.setgroups(os.getgrouplist(user.pw_name, gid) if user else [])
         os.setresgid(gid, gid, gid)
     if settings.uid is not None:
-        uid = user.pw_uid if user else int(settings.uid)
         with _naming("uid", settings.uid):
             os.setresuid(uid, uid, uid)
 

@@ -295,6 +295,18 @@ class VassalChanged(VassalEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class VassalMoved(VassalEvent):
+    """The vassal is in another phase, or no longer ready, of which nothing else tells."""
+
+    level: ClassVar[Level] = Level.DEBUG
+    phase: str
+
+    @property
+    def text(self) -> str:
+        return self.phase
+
+
+@dataclass(frozen=True, slots=True)
 class VassalRemoved(VassalEvent):
     """The vassal is gone, with its process, its socket and its descriptors."""
 

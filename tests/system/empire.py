@@ -72,6 +72,7 @@ class EmperorUnderTest:
         self.report.path.chmod(0o666)
         self.log_path = self.folder / "log"
         self.stats_path = self.folder / "stats"
+        self.control_path = self.folder / "control"
         self.token = uuid.uuid4().hex
         self.process: subprocess.Popen[bytes] | None = None
         self._tick = int(time.time()) - 1_000_000
@@ -110,6 +111,8 @@ class EmperorUnderTest:
         for monitor in [self.vassals] if monitors is None else monitors:
             arguments += ["--emperor", monitor]
         arguments += ["--emperor-freq", f"{frequency:g}", "--emperor-stats", self.stats_path]
+        if self.kind is Kind.OURS and "--control" not in options:
+            arguments += ["--control", self.control_path]
         if binary is not None:
             arguments += ["--binary-path", binary or self.binary]
         self.launch([*arguments, *options], environment, cwd, terminal)

@@ -203,7 +203,7 @@ PHASES: list[Reach] = [
 @pytest.mark.parametrize("reach", PHASES, ids=lambda reach: reach.__name__)
 def test_sigterm_ends_every_phase_with_nothing_left(emperor: EmperorUnderTest, reach: Reach) -> None:
     reach(emperor)
-    own = {"stats", "a.sock"}
+    own = {"stats", "control", "a.sock"}
     before = files_below(emperor.folder) - own
     assert emperor.stop() == 0, emperor.describe()
     assert emperor.processes() == []

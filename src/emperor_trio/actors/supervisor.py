@@ -374,6 +374,8 @@ class Supervisor:
             entry = self._blacklist.add_death(vassal, now, self._chance(), unborn=blame is Blame.UNBORN)
             if entry is not None and not repeated:
                 self._publish(events.VassalBlacklisted(vassal, entry.attempt, entry.delay))
+        if repeated:
+            self._publish(events.VassalMoved(vassal, Phase.QUEUED.value))
 
     def _reinforce(self, vassal: VassalId) -> list[Change]:
         most = self._policy.broodlord

@@ -172,10 +172,13 @@ class VassalActor:
         """One stimulus, and what its effects bring about at once."""
         pending = [stimulus]
         while pending:
-            phase, now = self.state.phase, trio.current_time()
-            self.state, effects = step(self.vassal, self.state, now, pending.pop(0), self.desired, self._rules)
-            if self.state.phase is not phase:
+            before, now = self.state, trio.current_time()
+            self.state, effects = step(self.vassal, before, now, pending.pop(0), self.desired, self._rules)
+            phase = self.state.phase
+            if phase is not before.phase:
                 self.since = now
+            if (phase is not before.phase or self.state.ready is not before.ready) and not any(map(_tells, effects)):
+                self._publish(events.VassalMoved(self.vassal, phase.value))
             for effect in effects:
                 answer = self._do(effect)
                 if answer is not None:
@@ -339,6 +342,10 @@ class VassalActor:
         for give_back in (self._release, self._cancel_hook, self._close_listener):
             with suppress(Exception):
                 give_back()
+
+
+def _tells(effect: do.Effect) -> bool:
+    return isinstance(effect, do.Publish)
 
 
 def _merge(newest: hear.Stimulus, posted: hear.Stimulus) -> hear.Stimulus | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
@@ -543,7 +543,7 @@ def event_of(occurrence: Occurrence) -> Event:
     event = occurrence.event
     vassal = event.vassal if isinstance(event, happened.VassalEvent) else None
     monitor = vassal.monitor if vassal else event.monitor if isinstance(event, happened.MonitorEvent) else ""
-    names = (name for name in type(event).__dataclass_fields__ if name not in ("vassal", "monitor"))
+    names = [item.name for item in fields(event) if item.name not in ("vassal", "monitor")]
     return Event(
         occurrence.at,
         event.level.name.lower(),

@@ -1,7 +1,7 @@
 """What vassals use of the machine: CPU and memory, read from ``/proc``, summed over each vassal's processes.
 
-Linux only, without waiting for anybody: what is gone meanwhile counts nothing. A call reads some hundred small files, so
-a server makes it in a thread. A vassal's processes are its own and all that descend from it; where the kernel tells no
+Linux only, without waiting for anybody: what is gone meanwhile counts nothing. A call reads some hundred small files,
+so a server makes it in a thread. A vassal's processes are its own and all that descend from it; where the kernel tells no
 children (``CONFIG_PROC_CHILDREN``), one pass over all processes of the machine finds them, and with them those of the
 vassal's session whose parents are gone.
 

@@ -32,7 +32,7 @@ from emperor_trio.outlets.http_head import (
     send,
     websocket_head,
 )
-from emperor_trio.outlets.listening import RESET, Listening, accept, adopt, listen_on
+from emperor_trio.listening import RESET, Listening, accept, adopt, listen_on
 from emperor_trio.outlets.stats import Shared, encode
 from emperor_trio.ports import EmperorStatistics
 

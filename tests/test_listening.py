@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emperor_trio.errors import UsageError
-from emperor_trio.outlets.listening import Listening, adopt, listen_on
+from emperor_trio.listening import Listening, adopt, listen_on
 
 
 def listening(address: object, mode: int | None = None) -> Listening:

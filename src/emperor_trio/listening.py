@@ -99,6 +99,16 @@ def _listen_on_port(host: str, port: str) -> socket.socket:
     return listener
 
 
+def listen_on_path(option: str, path: str, mode: int | None = None) -> Listening:
+    """As :func:`listen_on`, where an address is always a path."""
+    try:
+        return _listen_on_path(os.path.abspath(path), mode)
+    except OSError as error:
+        raise UsageError(
+            f"{option} {path}: can't listen there: {error.strerror or error}; choose another path"
+        ) from error
+
+
 def bind_datagrams(option: str, path: str, mode: int | None = None) -> Listening:
     """Bind a unix datagram socket to a path; as :func:`listen_on` in everything else."""
     try:

@@ -1,0 +1,196 @@
+"""The emperor's side of the control channel: who may come in, and a session for each.
+
+It listens on a unix socket of its own, and takes connections that the gateway has let in. A client costs the emperor no
+more than a bounded queue, whatever it does.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import trio
+from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, wrap_server_stream
+
+from emperor_trio.control.hub import Hub
+from emperor_trio.control.messages import MAX_REQUEST, Greeting, SettingList, encode
+from emperor_trio.control.place import bind_control
+from emperor_trio.control.session import LogReader, Services, Session
+from emperor_trio.errors import ControlError
+from emperor_trio.events import Event, Notice
+from emperor_trio.listening import Listening
+from emperor_trio.masking import masked
+from emperor_trio.model import VassalId
+from emperor_trio.ports import Realm
+
+SUBPROTOCOL = "emperor-trio.v1"
+"""What a client may propose, and browsers have to."""
+
+MOST_CLIENTS = 256
+"""Connections at once; one more ends the one that has been there longest."""
+
+HANDSHAKE = 5.0
+"""Seconds for a client to become one."""
+
+GOODBYE = 1.0
+"""Seconds for its close handshake."""
+
+STRANGERS = 32
+"""Users of whom it is said, once each, that they may not come in."""
+
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass(frozen=True)
+class _Client:
+    scope: trio.CancelScope
+    peer: str
+
+
+class ControlServer:
+    """``address`` is a path, a socket that listens already, or ``None`` where only others let clients in.
+
+    :meth:`open` it before the privileges go, and give the socket's path to ``owner`` (uid, gid) then. ``logs`` is as in
+    :class:`~emperor_trio.control.messages.Greeting`; ``settings`` tells the emperor's.
+    """
+
+    def __init__(
+        self,
+        realm: Realm,
+        publish: Callable[[Event], None],
+        address: str | socket.socket | None = None,
+        *,
+        settings: Callable[[], SettingList] | None = None,
+        logs: str = "",
+        log_path: Callable[[VassalId], str] = lambda vassal: "",
+        read_log: LogReader | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.hub = Hub(realm, wall)
+        self._realm = realm
+        self._publish = publish
+        self._address = address
+        self._services = Services(wall, settings, log_path, read_log)
+        self._logs = logs
+        self._wall = wall
+        self._started = wall()
+        self._bound: Listening | None = None
+        self._clients: OrderedDict[int, _Client] = OrderedDict()
+        self._count = 0
+        self._strangers: set[int] = set()
+        self._version = version("emperor-trio")
+        self._host = socket.gethostname()
+
+    @property
+    def clients(self) -> int:
+        """How many there are now."""
+        return len(self._clients)
+
+    def open(self, owner: tuple[int, int] | None = None) -> None:
+        """Listen. Raises :class:`~emperor_trio.errors.UsageError` where that is impossible. Idempotent."""
+        if self._bound is None and self._address is not None:
+            self._bound = bind_control(self._address, owner)
+
+    def close(self) -> None:
+        """Listen no more, and remove the socket's path where it is ours. Idempotent."""
+        bound, self._bound = self._bound, None
+        if bound is not None:
+            bound.close()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        try:
+            self.open()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.hub.run)
+                if self._bound is not None:
+                    await self._listen(trio.socket.from_stdlib_socket(self._bound.socket), nursery)
+        finally:
+            self.close()
+
+    async def serve(self, stream: trio.abc.Stream, *, commands: bool, peer: str) -> None:
+        """Speak to one client, the websocket's handshake included, to the end. ``commands``: it may command."""
+        self._make_room()
+        self._count += 1
+        number = self._count
+        with trio.CancelScope() as scope:
+            self._clients[number] = _Client(scope, peer)
+            try:
+                await self._converse(stream, commands)
+            except* (ConnectionClosed, ConnectionRejected, HandshakeError, ControlError):
+                pass  # it left, or was none, or took nothing
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+            finally:
+                del self._clients[number]
+                with trio.CancelScope(shield=True):
+                    await trio.aclose_forcefully(stream)
+
+    async def _converse(self, stream: trio.abc.Stream, commands: bool) -> None:
+        async with trio.open_nursery() as nursery:
+            try:
+                with trio.fail_after(HANDSHAKE):
+                    request = await wrap_server_stream(nursery, stream, max_message_size=MAX_REQUEST)
+                    proposed = request.proposed_subprotocols
+                    socket_ = await request.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in proposed else None)
+            except trio.TooSlowError:
+                raise ControlError("no handshake came in time") from None
+            try:
+                await socket_.send_message(encode(self._greeting(commands)))
+                await Session(socket_, self._realm, self.hub, self._services, commands).run()
+            finally:
+                with trio.move_on_after(GOODBYE, shield=True):
+                    await socket_.aclose()
+                nursery.cancel_scope.cancel()
+
+    def _greeting(self, commands: bool) -> Greeting:
+        return Greeting(
+            version=self._version,
+            pid=os.getpid(),
+            started=self._started,
+            at=self._wall(),
+            commands=commands,
+            monitors=tuple(masked(monitor.name) for monitor in self._realm.monitors()),
+            logs=self._logs,
+            host=self._host,
+        )
+
+    def _make_room(self) -> None:
+        if len(self._clients) >= MOST_CLIENTS:
+            _, oldest = self._clients.popitem(last=False)
+            oldest.scope.cancel()
+
+    async def _listen(self, listener: trio.socket.SocketType, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                connection, _ = await listener.accept()
+            except OSError:
+                await trio.sleep(0.1)  # no room for it now, or it is over already
+                continue
+            peer = self._let_in(connection)
+            if peer is None:
+                connection.close()
+            else:
+                nursery.start_soon(self._serve_local, connection, peer)
+
+    async def _serve_local(self, connection: trio.socket.SocketType, peer: str) -> None:
+        await self.serve(trio.SocketStream(connection), commands=True, peer=peer)
+
+    def _let_in(self, connection: trio.socket.SocketType) -> str | None:
+        """Who is at the other end, where it is root or our own user; ``None`` for everyone else."""
+        with suppress(OSError):
+            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            pid, uid, _ = _CREDENTIALS.unpack(raw)
+            if uid in (0, os.geteuid()):
+                return f"pid {pid}, user {uid}"
+            if uid not in self._strangers and len(self._strangers) < STRANGERS:
+                self._strangers.add(uid)
+                self._publish(Notice(f"user {uid} (pid {pid}) tried the control channel, and was not let in"))
+        return None

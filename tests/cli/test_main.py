@@ -292,7 +292,7 @@ def test_version(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("emperor-trio 0.")
 
 
-@pytest.mark.parametrize("argv", [["--imperial-monitors-list"], ["--imperial-monitor-list"], ["monitors"]])
+@pytest.mark.parametrize("argv", [["--imperial-monitors-list"], ["--imperial-monitor-list"], ["monitors", "--installed"]])
 def test_monitors(argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     class Distribution:
         name = "emperor-trio"
@@ -327,7 +327,7 @@ def test_monitors(argv: list[str], capsys: pytest.CaptureFixture[str], monkeypat
 
 
 def test_the_built_in_monitors_are_installed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["monitors"]) == 0
+    assert main(["monitors", "--installed"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines if line.startswith(("dir", "glob"))] == [
         ["dir://", "installed"],
@@ -336,7 +336,7 @@ def test_the_built_in_monitors_are_installed(capsys: pytest.CaptureFixture[str])
 
 
 def test_commands_and_options_go_together() -> None:
-    assert set(OPTIONS_OF_COMMANDS.values()) <= set(COMMANDS)
+    assert {words[0] for words in OPTIONS_OF_COMMANDS.values()} <= set(COMMANDS)
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -377,7 +377,7 @@ def test_a_reader_that_leaves_early_is_no_crash() -> None:
     assert ran.stderr == ""
 
 
-@pytest.mark.parametrize("words", ["version", "--help", "help emperor", "monitors"])
+@pytest.mark.parametrize("words", ["version", "--help", "help emperor", "monitors --installed"])
 @pytest.mark.parametrize(("where", "why"), [(">/dev/full", "to stdout: No space left on device"), (">&-", ": stdout")])
 def test_an_answer_that_cant_be_written_is_one_clear_line(words: str, where: str, why: str) -> None:
     script = f'"$0" -m emperor_trio {words} {where}'

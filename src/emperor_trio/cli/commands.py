@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from emperor_trio.cli.help import help_text, width_and_colour
-from emperor_trio.errors import EmperorError, UsageError
+from emperor_trio.cli.output import print_text, stdout
+from emperor_trio.cli.remote.orders import ORDERS
+from emperor_trio.cli.remote.pages import PAGES
+from emperor_trio.errors import UsageError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -27,13 +29,13 @@ class Command:
 
 
 def _help(words: Sequence[str]) -> int:
-    width, colour = width_and_colour(_stdout(), os.environ)
+    width, colour = width_and_colour(stdout(), os.environ)
     word = " ".join(words) or None
     commands = {name: command.help for name, command in COMMANDS.items()}
     text = help_text(width, colour, word, commands, _schemes() if word else None)
     if not text:
         raise UsageError(f"no option, command or monitor has to do with {word!r}; see --help for all there are")
-    _print(text)
+    print_text(text)
     return 0
 
 
@@ -63,18 +65,19 @@ def _first_line(module: str) -> str:
 
 def _version(words: Sequence[str]) -> int:
     _no_words("version", words)
-    _print(f"emperor-trio {version()}")
+    print_text(f"emperor-trio {version()}")
     return 0
 
 
-def _monitors(words: Sequence[str]) -> int:
+def installed_monitors(words: Sequence[str] = ()) -> int:
+    """Print which SCHEME:// there are, and what each needs."""
     from importlib.metadata import entry_points
 
-    _no_words("monitors", words)
+    _no_words("imperial-monitor-list", words)
     entries = sorted(entry_points(group=MONITORS), key=lambda entry: entry.name)
     column = max((len(entry.name) for entry in entries), default=0) + len("://  ")
     for entry in entries:
-        _print(f"{entry.name}://".ljust(column) + _state(entry))
+        print_text(f"{entry.name}://".ljust(column) + _state(entry))
     return 0
 
 
@@ -95,7 +98,7 @@ def _state(entry: EntryPoint) -> str:
 def _pg_trigger(words: Sequence[str]) -> int:
     from emperor_trio.cli.pg_trigger import read_words, trigger_sql
 
-    _print(trigger_sql(*read_words(words)))
+    print_text(trigger_sql(*read_words(words)))
     return 0
 
 
@@ -104,9 +107,9 @@ def _ldap_schema(words: Sequence[str]) -> int:
 
     match list(words):
         case []:
-            _print(schema().rstrip())
+            print_text(schema().rstrip())
         case ["--ldif"]:
-            _print(schema_ldif().rstrip())
+            print_text(schema_ldif().rstrip())
         case _:
             raise UsageError(f"ldap-schema: nothing but --ldif may follow it: {' '.join(words)}")
     return 0
@@ -119,28 +122,15 @@ def version() -> str:
     return of_distribution("emperor-trio")
 
 
-def _print(text: str) -> None:
-    """To stdout, with a question mark for each character that its encoding lacks.
+def _remote(name: str) -> Callable[[Sequence[str]], int]:
+    """A command that talks to a running emperor; what it needs is loaded only when it runs."""
 
-    Raises BrokenPipeError where nobody reads it any more, :class:`~emperor_trio.errors.EmperorError` where it can't be
-    written for another reason.
-    """
-    stdout = _stdout()
-    encoding = stdout.encoding or "utf-8"
-    try:
-        print(text.encode(encoding, "replace").decode(encoding), file=stdout, flush=True)
-    except OSError as error:
-        # What could not be written is still there, and Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise EmperorError(f"the answer can't be written to stdout: {error.strerror}") from error
+    def run(words: Sequence[str]) -> int:
+        from emperor_trio.cli.remote.start import start
 
+        return start(name, words)
 
-def _stdout() -> TextIO:
-    if sys.stdout is None:
-        raise EmperorError("the answer can't be written: stdout is closed")
-    return sys.stdout
+    return run
 
 
 def _no_words(command: str, words: Sequence[str]) -> None:
@@ -151,15 +141,19 @@ def _no_words(command: str, words: Sequence[str]) -> None:
 COMMANDS: Mapping[str, Command] = {
     "help": Command("This text; 'help WORD' shows what has to do with WORD, monitors and commands, too.", _help),
     "ldap-schema": Command("Print uWSGI's LDAP schema for slapd, with --ldif for cn=config.", _ldap_schema),
-    "monitors": Command("Show which SCHEME:// there are.", _monitors),
     "pg-trigger": Command(
         "Print the SQL that makes a table of PostgreSQL tell pg:// of every change at once:"
         " 'pg-trigger TABLE [--channel NAME] | psql'.",
         _pg_trigger,
     ),
     "version": Command("Show the version.", _version),
+    **{page.name: Command(page.line, _remote(page.name)) for page in (*PAGES.values(), *ORDERS)},
 }
 """Every command. A new one needs an entry here, and nothing else."""
 
-OPTIONS_OF_COMMANDS: Mapping[str, str] = {"help": "help", "version": "version", "imperial-monitor-list": "monitors"}
-"""Options that do what a command does, as in uWSGI."""
+OPTIONS_OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "help": ("help",),
+    "version": ("version",),
+    "imperial-monitor-list": ("monitors", "--installed"),
+}
+"""Options that do what a command with its words does, as in uWSGI."""

@@ -47,7 +47,7 @@ def help_text(
     are, with what is a vassal there: those are for the search only.
     """
     width = max(_NARROWEST, min(width, _WIDEST))
-    paint = _Paint(colour)
+    paint = Paint(colour)
     if word is not None:
         sought = word.lower().lstrip("-").removesuffix("://")
         found = [
@@ -75,7 +75,7 @@ def help_text(
         "",
         paint.bold("Examples"),
     ]
-    lines += _table(_EXAMPLES, 6, width, paint)
+    lines += table(_EXAMPLES, 6, width, paint)
     lines += _chapter("Commands", [*(commands or {}).items()], width, paint)
     lines += _chapters(width, paint, "")
     return "\n".join([*lines, "", *textwrap.wrap(_OUTRO, width)])
@@ -87,7 +87,9 @@ def width_and_colour(stream: TextIO, environ: Mapping[str, str]) -> tuple[int, b
     return shutil.get_terminal_size((80, 24)).columns, colour
 
 
-class _Paint:
+class Paint:
+    """Makes titles and names stand out, where colour is wanted."""
+
     def __init__(self, colour: bool) -> None:
         self.colour = colour
 
@@ -98,17 +100,17 @@ class _Paint:
         return f"\033[36m{text}\033[0m" if self.colour else text
 
 
-def _chapters(width: int, paint: _Paint, word: str) -> Iterator[str]:
+def _chapters(width: int, paint: Paint, word: str) -> Iterator[str]:
     for group in Group:
         options = [option for option in OPTIONS if option.group is group and _concerns(option, word)]
         yield from _chapter(group.value, [(heading(option), explanation(option)) for option in options], width, paint)
 
 
-def _chapter(title: str, rows: Sequence[tuple[str, str]], width: int, paint: _Paint) -> Iterator[str]:
+def _chapter(title: str, rows: Sequence[tuple[str, str]], width: int, paint: Paint) -> Iterator[str]:
     if rows:
         yield ""
         yield paint.bold(title)
-        yield from _table(rows, _COLUMN, width, paint)
+        yield from table(rows, _COLUMN, width, paint)
 
 
 def _concerns(option: Option, word: str) -> bool:
@@ -147,7 +149,7 @@ def default_of(option: Option) -> str:
     return f"{number} {option.kind.unit}".strip()
 
 
-def _table(rows: Iterable[tuple[str, str]], column: int, width: int, paint: _Paint) -> Iterator[str]:
+def table(rows: Iterable[tuple[str, str]], column: int, width: int, paint: Paint) -> Iterator[str]:
     """Two columns; a left side that is too long has its line to itself, and so has each where the text is narrow."""
     column = column if column < width - 20 else _INDENT + 4
     for left, right in rows:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from emperor_trio.cli.arguments import Argument, parse_arguments
 from emperor_trio.cli.commands import COMMANDS, OPTIONS_OF_COMMANDS, version
+from emperor_trio.cli.exits import EXIT_FAILED, EXIT_NO_EMPEROR, EXIT_USAGE, NoEmperor
 from emperor_trio.cli.resolve import resolve
 from emperor_trio.errors import EmperorError, UsageError
 from emperor_trio.masking import masked
@@ -18,21 +19,21 @@ from emperor_trio.settings import NAMES, Origins
 if TYPE_CHECKING:
     from emperor_trio.control.messages import SettingList
 
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what ``argv`` asks for (without the program's name; by default that of the process).
 
-    The exit code: 0 where all went as asked, 2 for a wrong command line or config, 1 for anything else.
+    The exit code: 0 where all went as asked, 2 for a wrong command line or config, 3 where no emperor answers,
+    1 for anything else.
     """
     try:
         return _run(sys.argv[1:] if argv is None else argv)
     except UsageError as error:
         _complain(str(error))
         return EXIT_USAGE
+    except NoEmperor as error:
+        _complain(str(error))
+        return EXIT_NO_EMPEROR
     except EmperorError as error:
         _complain(str(error))
         return EXIT_FAILED
@@ -45,9 +46,9 @@ def _run(argv: Sequence[str]) -> int:
         return COMMANDS[argv[0]].run(argv[1:])
     arguments = parse_arguments(argv)
     for argument in arguments:
-        command = _command_of(argument)
-        if command is not None:
-            return COMMANDS[command].run(())
+        words = _command_of(argument)
+        if words is not None:
+            return COMMANDS[words[0]].run(words[1:])
     directory = os.getcwd()
     settings, origins = resolve(arguments, version, os.environ, COMMANDS)
     from emperor_trio.app import main as reign  # here, because it imports Trio
@@ -63,7 +64,7 @@ def _tell(origins: Origins, argv: Sequence[str], directory: str) -> SettingList:
     return SettingList(0, effective(origins), masked_words(argv), directory)
 
 
-def _command_of(argument: Argument) -> str | None:
+def _command_of(argument: Argument) -> tuple[str, ...] | None:
     option = NAMES.get(argument.name or "")
     return OPTIONS_OF_COMMANDS.get(option.name) if option else None
 

@@ -25,6 +25,7 @@ class Reign:
     """An emperor over five vassals that say a line when they start, and its dashboard."""
 
     emperor: EmperorUnderTest
+    logs: Path
     port: int
 
     @property
@@ -33,10 +34,6 @@ class Reign:
 
     def page_of(self, name: str) -> str:
         return f"{self.url}#/vassal/{str(self.emperor.vassals).replace('/', '%2F')}/{name}"
-
-    @property
-    def logs(self) -> Path:
-        return self.emperor.folder / "logs"
 
     def start(self) -> None:
         token = self.emperor.folder / "token"
@@ -52,14 +49,14 @@ class Reign:
 
 
 @pytest.fixture
-def reign(vassal_binary: Path) -> Iterator[Reign]:
+def reign(vassal_binary: Path, tmp_path: Path) -> Iterator[Reign]:
     with EmperorUnderTest(Kind.OURS, vassal_binary) as emperor:
         script = emperor.folder / "talkative"
         script.write_text(f'#!/bin/sh\necho "hello from $$"\nexec {vassal_binary} "$@"\n')
         script.chmod(0o755)
         for name in NAMES:
             emperor.add(name)
-        reign = Reign(emperor, free_port())
+        reign = Reign(emperor, tmp_path / "logs", free_port())
         reign.start()
         yield reign
 
@@ -110,14 +107,14 @@ def test_one_vassal_in_full(reign: Reign, open_page: Open) -> None:
     expect(page.locator("#facts div").first).to_contain_text(f"pid {pid}")
     expect(page.locator("#command-line")).to_contain_text("talkative")
     expect(page.locator("#vassal-events li", has_text=f"spawned, pid {pid}")).to_be_visible()
-    expect(page.locator("#restarts-chart .now")).to_have_text("1 starts, 0 deaths")
+    expect(page.locator("#restarts-chart .now")).to_have_text("1 start, 0 deaths")
     expect(page.locator("#memory-chart .now")).to_have_text(re.compile("iB$"))
     expect(page.locator("#log div").last).to_have_text(f"hello from {pid}")
 
     os.kill(pid, signal.SIGKILL)
     emperor.wait_vassal("app-3.ini", pid=lambda new: new not in (pid, -1), ready=1)
     expect(page.locator("#facts div").first).to_contain_text(f"pid {pid_of(emperor, 'app-3.ini')}")
-    expect(page.locator("#restarts-chart .now")).to_have_text("2 starts, 1 deaths")
+    expect(page.locator("#restarts-chart .now")).to_have_text("2 starts, 1 death")
     expect(page.locator("#log div").last).to_have_text(f"hello from {pid_of(emperor, 'app-3.ini')}")
 
 

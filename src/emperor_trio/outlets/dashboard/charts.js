@@ -1,6 +1,7 @@
 // Two small charts: a line over time, and bars of what happened when. SVG, coloured by the style sheet.
 
 import { say, svg } from "./dom.js";
+import { count } from "./words.js";
 
 const WIDTH = 300;
 const HEIGHT = 72;
@@ -95,7 +96,7 @@ export class Bars {
       ...started.flatMap((value, index) => (value ? [bar(index, value, "started")] : [])),
       ...died.flatMap((value, index) => (value ? [bar(index, value, "died")] : [])));
     const sum = (bins) => bins.reduce((total, value) => total + value, 0);
-    say(this.#figure.querySelector(".now"), `${sum(started)} starts, ${sum(died)} deaths`);
+    say(this.#figure.querySelector(".now"), `${count(sum(started), "start")}, ${count(sum(died), "death")}`);
     say(this.#figure.querySelector(".range"), `in the last ${words}, ${top} at most in one bar`);
   }
 }

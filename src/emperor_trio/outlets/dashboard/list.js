@@ -48,7 +48,8 @@ export class List {
   /** Measure what is in sight, or nothing while another page is shown. */
   watch(watching) {
     this.#watching = watching;
-    this.#measureSoon();
+    if (watching) this.#measureSoon();
+    else this.#measure(); // at once: a connection measures one thing at a time
   }
 
   filter(passes) {
@@ -159,7 +160,9 @@ export class List {
     say(restarts, String(restartsOf(vassal)));
     say(cpu, vassal.pid && entry.cpu !== null ? percent(entry.cpu) : "–");
     say(memory, vassal.pid && entry.memory !== null ? bytes(entry.memory) : "–");
-    say(monitor.firstChild, shown(vassal.monitor));
+    const source = shown(vassal.monitor);
+    say(monitor.firstChild, source);
+    if (monitor.title !== source) monitor.title = source;
     const because = why(vassal, now);
     say(reason.firstChild, because);
     if (reason.title !== because) reason.title = because;

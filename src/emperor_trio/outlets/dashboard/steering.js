@@ -76,7 +76,7 @@ export class Steering {
     } else if (verb === "stop" ? vassal.state === "stopped" : vassal.ready && vassal.revision >= revision) {
       this.#followed.delete(key);
       this.#settle(note, verb === "stop" ? `stopped${after}` : `ready${after}`, "good");
-    } else if (verb !== "stop" && (vassal.state === "on demand" || vassal.held)) {
+    } else if (verb !== "stop" && vassal.wanted >= revision && (vassal.state === "on demand" || vassal.held)) {
       this.#followed.delete(key);
       this.#settle(note, vassal.held ? "stopped meanwhile" : "waits for its first connection", "good");
     } else {

@@ -156,7 +156,7 @@ export class List {
     turn(state.firstChild, vassal.state);
     say(state.lastChild, vassal.state);
     say(pid, vassal.pid ? String(vassal.pid) : "–");
-    say(uptime, vassal.pid ? duration(now - vassal.last_run) : "–");
+    say(uptime, vassal.pid ? duration(now - vassal.first_run) : "–");
     say(restarts, String(restartsOf(vassal)));
     say(cpu, vassal.pid && entry.cpu !== null ? percent(entry.cpu) : "–");
     say(memory, vassal.pid && entry.memory !== null ? bytes(entry.memory) : "–");

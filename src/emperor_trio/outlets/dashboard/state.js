@@ -232,7 +232,7 @@ function matches(vassal, words) {
   return words.every((word) => name.includes(word) || (vassal.pid && word === String(vassal.pid)));
 }
 
-const uptime = (vassal) => (vassal.pid ? -vassal.last_run : 1);
+const uptime = (vassal) => (vassal.pid ? vassal.first_run : Infinity);
 
 /** What each column sorts by: numbers or strings. Where they are equal, the name decides. */
 export const COLUMNS = {

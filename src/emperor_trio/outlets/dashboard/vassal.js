@@ -119,7 +119,7 @@ export class VassalPage {
     const facts = [
       ["Process", v.pid
         ? `pid ${v.pid}${this.#processes > 1 ? `, ${this.#processes} processes` : ""}` : "none"],
-      ["Up for", v.pid ? duration(now - v.last_run) : "–"],
+      ["Up for", v.pid ? duration(now - v.first_run) : "–"],
       ["In this state for", v.since ? duration(now - v.since) : "–"],
       ["Phase", v.phase],
       ["Ready", v.ready ? `yes, since ${moment(v.last_ready)}` : "no"],
@@ -131,8 +131,8 @@ export class VassalPage {
       ["Restarts", `${restartsOf(v)}, and ${v.reloads} reloads in place`],
       ["Deaths", `${v.deaths} that nobody asked for`],
       ["Last end", v.exit_code === null ? "never ended" : ending(v.exit_code)],
-      ["First started", ago(v.first_run)],
-      ["Last started", ago(v.last_run)],
+      ["Started", ago(v.first_run)],
+      ["Reloaded", v.last_run > v.first_run ? ago(v.last_run) : "not since"],
       ["Last heartbeat", v.last_heartbeat ? ago(v.last_heartbeat) : "sends none"],
       ["Cursed", v.cursed_at ? ago(v.cursed_at) : "no"],
       ["Next start", v.next_spawn > now ? `in ${duration(Math.ceil(v.next_spawn - now))}` : "–"],

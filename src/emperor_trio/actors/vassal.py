@@ -177,7 +177,8 @@ class VassalActor:
             phase = self.state.phase
             if phase is not before.phase:
                 self.since = now
-            if (phase is not before.phase or self.state.ready is not before.ready) and not any(map(_tells, effects)):
+            moved = phase is not before.phase or self.state.ready is not before.ready
+            if moved and phase is not Phase.STARTING and not any(map(_tells, effects)):  # how a spawn went is told next
                 self._publish(events.VassalMoved(self.vassal, phase.value))
             for effect in effects:
                 answer = self._do(effect)

@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "processes": {"ports", "law.protocol", "strangers", "vassal_logs"} | NOUNS,
     "formats": {"model", "errors", "masking"},
     "monitors": {"ports", "formats", "masking"} | NOUNS,
-    "control": {"ports", "masking", "listening"} | NOUNS,
+    "control": {"ports", "masking", "listening", "vassal_logs"} | NOUNS,
     "outlets": {"ports", "control", "masking", "strangers", "listening", "vassal_logs"} | NOUNS,
     "testing": ABOVE_ACTORS,
     "cli": {"settings", "errors", "formats", "control", "masking", "vassal_logs", "events", "model", "outlets.text"},

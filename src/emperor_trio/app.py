@@ -22,9 +22,11 @@ import trio
 from emperor_trio import daemon, events
 from emperor_trio.actors.emperor import DEFAULT_MERCY, Emperor, MakeMonitor
 from emperor_trio.actors.supervisor import Command, Policy
+from emperor_trio.control.logs import FileLogs, PipedLogs
 from emperor_trio.control.messages import SettingList
 from emperor_trio.control.place import NONE, default_path
 from emperor_trio.control.server import ControlServer
+from emperor_trio.control.session import LogReader
 from emperor_trio.errors import DriverMissing, UsageError
 from emperor_trio.law.fleet import FleetRules
 from emperor_trio.law.state import LifecycleRules
@@ -49,7 +51,7 @@ from emperor_trio.processes import (
     raise_descriptor_limit,
 )
 from emperor_trio.settings import Settings
-from emperor_trio.vassal_logs import check_folder, log_path
+from emperor_trio.vassal_logs import check_folder
 
 RELOAD_PAUSE = 0.5
 """Seconds without a reload after a vassal came up: uWSGI's workers lose a signal while they start, and it hangs."""
@@ -215,6 +217,7 @@ def make_emperor(
         make_policy(settings),
         services=services,
         holds=StoredHolds(state) if state is not None else None,
+        lines=outputs if isinstance(outputs, LogPipes) else None,
         mercy=mercy,
     )
     if outlet is not None:
@@ -328,9 +331,13 @@ def _control(
         address = None
     elif address is None:
         emperor.publish(events.Notice("there is no control channel: XDG_RUNTIME_DIR is not set; give --control PATH"))
-    logs, folder, first = settings.vassal_logs or "", "", masked(settings.emperor[0]) if settings.emperor else ""
-    if logs and logs != "-":
-        logs = folder = os.path.abspath(logs)
+    logs, files = settings.vassal_logs or "", None
+    reader: LogReader | None = None
+    if logs == "-":
+        reader = PipedLogs(emperor.lines) if emperor.lines is not None else None
+    elif logs:
+        logs = os.path.abspath(logs)
+        reader = files = FileLogs(logs, masked(settings.emperor[0]) if settings.emperor else "")
 
     def make(address: str | socket.socket | None) -> ControlServer:
         return ControlServer(
@@ -339,7 +346,8 @@ def _control(
             address,
             settings=told,
             logs=logs,
-            log_path=(lambda vassal: log_path(folder, vassal, first)) if folder else lambda vassal: "",
+            log_path=files.path if files is not None else lambda vassal: "",
+            read_log=reader,
         )
 
     control = make(address)

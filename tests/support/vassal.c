@@ -37,7 +37,7 @@ static struct behaviour {
 	long ready_after, accepting_after, loyal_after, heartbeat, heartbeats, reinforce_after, leave_after;
 	long send, send_after, close_after, exit_after, exit_code, stop_after, stop_code;
 	long reload_after, reload, request_config, ignore_stop, ignore_eof, ignore_signals, serve, leave_after_serve, workers;
-	long brief;
+	long brief, greet, lines, lines_every, lines_width;
 	char report[PATH_MAX];
 } b;
 
@@ -72,6 +72,10 @@ static const struct key { const char *name; size_t offset; } keys[] = {
 	KEY(serve),            /* answer so many connections on descriptor 0, the first one makes loyal */
 	KEY(leave_after_serve),/* byte 22 after the last of them */
 	KEY(workers),          /* children that sleep for ever */
+	KEY(greet),            /* say "NAME PID out" on stdout and "NAME PID err" on stderr, at the start and at each reload */
+	KEY(lines),            /* a child prints so many lines "NAME NUMBER", each written at once; never is for ever */
+	KEY(lines_every),      /* how long it pauses between them */
+	KEY(lines_width),      /* how long they are at least, with their end; dots fill them */
 	KEY(brief),            /* report neither the config nor all that the start is about: where time is measured */
 #undef KEY
 };
@@ -406,7 +410,15 @@ static void set(enum timer timer, long after) {
 }
 
 /* A fresh life: at the start, and after a reload (uWSGI executes itself anew then). */
+static void greet(void) {
+	if (!b.greet)
+		return;
+	dprintf(1, "%s %d out\n", name, getpid());
+	dprintf(2, "%s %d err\n", name, getpid());
+}
+
 static void begin_life(long ready_delay) {
+	greet();
 	for (int i = 0; i < TIMERS; i++)
 		deadline[i] = -1;
 	set(T_READY, b.ready_after < 0 ? -1 : b.ready_after + ready_delay);
@@ -518,6 +530,28 @@ static void start_workers(void) {
 	}
 }
 
+/* A process of its own: a full pipe is to hold up nothing else here. */
+static void start_printer(void) {
+	if (!b.lines || fork())
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (long number = 1; b.lines < 0 || number <= b.lines; number++) {
+		int n = snprintf(line, sizeof line, "%s %ld", name, number);
+		while (n < b.lines_width - 1 && n < (int)sizeof line - 1)
+			line[n++] = '.';
+		line[n++] = '\n';
+		for (int sent = 0; sent < n;) {
+			ssize_t some = write(1, line + sent, n - sent);
+			if (some < 0)
+				_exit(1);
+			sent += some;
+		}
+		if (b.lines_every > 0)
+			poll(NULL, 0, b.lines_every);
+	}
+	_exit(0);
+}
+
 static int next_timeout(void) {
 	long soonest = -1, now = now_ms();
 	for (int i = 0; i < TIMERS; i++)
@@ -573,6 +607,7 @@ int main(int argc, char **argv, char **environment) {
 		for (const int *s = (const int[]){ SIGTERM, SIGINT, SIGQUIT, SIGHUP, 0 }; *s; s++)
 			signal(*s, SIG_IGN);
 	start_workers();
+	start_printer();
 	sigemptyset(&caught);
 	sigaddset(&caught, SIGUSR1);
 	sigaddset(&caught, SIGUSR2);

@@ -25,6 +25,7 @@ from emperor_trio.ports import (
     Doorbell,
     EmperorStatistics,
     Holds,
+    LineSource,
     Monitor,
     MonitorStatistics,
     Outlet,
@@ -115,6 +116,7 @@ class Emperor:
         *,
         services: Sequence[Callable[..., Awaitable[object]]] = (),
         holds: Holds | None = None,
+        lines: LineSource | None = None,
         mercy: float = DEFAULT_MERCY,
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
@@ -123,6 +125,8 @@ class Emperor:
         self._wall = wall
         self._services = services
         self._holds = holds
+        self.lines: LineSource | None = lines
+        """What vassals print, where it comes through the emperor."""
         self._spawner = spawner
         self._mercy = mercy
         self._supervisor = Supervisor(policy or Policy(), spawner, self.publish, chance)

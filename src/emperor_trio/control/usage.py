@@ -1,9 +1,9 @@
 """What vassals use of the machine: CPU and memory, read from ``/proc``, summed over each vassal's processes.
 
 Linux only, without waiting for anybody: what is gone meanwhile counts nothing. A call reads some hundred small files,
-so a server makes it in a thread. A vassal's processes are its own and all that descend from it; where the kernel tells no
-children (``CONFIG_PROC_CHILDREN``), one pass over all processes of the machine finds them, and with them those of the
-vassal's session whose parents are gone.
+so a server makes it in a thread. A vassal's processes are its own and all that descend from it. Where the kernel tells
+no children (``CONFIG_PROC_CHILDREN``), one pass over all processes of the machine finds them, and with them those of
+the vassal's session whose parents are gone.
 
 Memory is what the processes do not share with files or with each other through files and shared memory: resident less
 shared pages, of ``/proc/PID/statm``. Pages that a worker still has in common with the process it was forked from count

@@ -17,8 +17,8 @@ import trio
 
 from emperor_trio.errors import UsageError
 from emperor_trio.events import CommandReceived, Event, Notice
-from emperor_trio.model import VassalId, Verb
 from emperor_trio.listening import Listening, bind_datagrams
+from emperor_trio.model import VassalId, Verb
 from emperor_trio.outlets.text import printable
 from emperor_trio.ports import Realm
 from emperor_trio.strangers import refuse_descriptors

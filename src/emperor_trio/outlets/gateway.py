@@ -16,6 +16,7 @@ from typing import Protocol
 import trio
 
 from emperor_trio.events import Event, Notice
+from emperor_trio.listening import RESET, Listening, accept, adopt, listen_on
 from emperor_trio.outlets.gateway_health import Health, Reign
 from emperor_trio.outlets.gateway_pages import dashboard, unless_known
 from emperor_trio.outlets.gateway_room import Guest, Room, Stage
@@ -32,7 +33,6 @@ from emperor_trio.outlets.http_head import (
     send,
     websocket_head,
 )
-from emperor_trio.listening import RESET, Listening, accept, adopt, listen_on
 from emperor_trio.outlets.stats import Shared, encode
 from emperor_trio.ports import EmperorStatistics
 

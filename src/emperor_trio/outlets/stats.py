@@ -19,9 +19,9 @@ from importlib.metadata import version
 
 import trio
 
+from emperor_trio.listening import RESET, Listening, accept, adopt, listen_on
 from emperor_trio.masking import masked
 from emperor_trio.model import Owner
-from emperor_trio.listening import RESET, Listening, accept, adopt, listen_on
 from emperor_trio.outlets.text import well_formed
 from emperor_trio.ports import BlacklistStatistics, EmperorStatistics, MonitorStatistics, VassalStatistics
 from emperor_trio.strangers import end, refuse_descriptors

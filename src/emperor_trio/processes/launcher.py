@@ -68,8 +68,8 @@ class Launcher:
             os.close(os.open(launch.directory, os.O_PATH | os.O_DIRECTORY))
         words = tether(launch, program, os.getpid())
         descriptors = [(self._null if launch.stdin is None else launch.stdin, 0), *launch.descriptors]
-        if launch.stdout is not None:
-            descriptors.append((launch.stdout, 1))
+        outputs = ((launch.stdout, 1), (launch.stderr, 2))
+        descriptors += [(ours, theirs) for ours, theirs in outputs if ours is not None]
         actions = [(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in descriptors]
         return os.posix_spawn(program, words, launch.environment, file_actions=actions, setsid=True)
 
@@ -84,6 +84,7 @@ class Launcher:
                 words,
                 stdin=self._null if launch.stdin is None else launch.stdin,
                 stdout=launch.stdout,
+                stderr=launch.stderr,
                 env=shell_environment(launch),
                 cwd=launch.directory,
                 umask=-1 if launch.umask is None else launch.umask,

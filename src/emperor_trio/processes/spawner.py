@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import shlex
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Literal
 
 import trio
 
 from emperor_trio.errors import ListenError, SpawnError, UsageError
 from emperor_trio.model import Owner, VassalId, VassalSpec
-from emperor_trio.ports import Deliver, HookPoint, Listener, Process
+from emperor_trio.ports import Deliver, HookPoint, Listener, Outputs, Process
 from emperor_trio.processes.binary import find_binary
 from emperor_trio.processes.binding import Binder
 from emperor_trio.processes.children import Children
@@ -31,12 +31,20 @@ class SystemSpawner:
     """Implements :class:`emperor_trio.ports.Spawner` with real processes.
 
     ``reap="sigchld"`` is for a process that is an emperor and nothing else: it handles SIGCHLD and reaps every child.
-    ``reap="pidfd"`` leaves signals and other children alone, for one descriptor a vassal. Everything but the
-    constructor needs :meth:`run` to be running, on the main thread. Raises UsageError for a policy that can't work.
+    ``reap="pidfd"`` leaves signals and other children alone, for one descriptor a vassal. ``outputs`` is where what
+    vassals print goes, if not to the emperor's own stdout and stderr. Everything but the constructor needs :meth:`run`
+    to be running, on the main thread. Raises UsageError for a policy that can't work.
     """
 
-    def __init__(self, policy: LaunchPolicy, *, reap: Literal["sigchld", "pidfd"] = "pidfd") -> None:
+    def __init__(
+        self,
+        policy: LaunchPolicy,
+        *,
+        reap: Literal["sigchld", "pidfd"] = "pidfd",
+        outputs: Outputs | None = None,
+    ) -> None:
         self._policy = policy
+        self._outputs = outputs
         self._poller = Poller()
         self._reaper: Reaper = SigchldReaper() if reap == "sigchld" else PidfdReaper(self._poller)
         self._launcher = Launcher()
@@ -70,13 +78,18 @@ class SystemSpawner:
         self._require_running()
         with ExitStack() as theirs, ExitStack() as ours:
             try:
-                process, pipes = self._equip(spec, listener, deliver, theirs, ours)
+                process, pipes = self._equip(vassal, spec, listener, deliver, theirs, ours)
             except OSError as error:
                 raise refusal(error) from error
             launch = plan(self._policy, vassal, spec, pipes, binary=self._find_binary(), zergs=zergs)
             process.began(self._children.start(launch, process.ended))
             ours.pop_all()
         return process
+
+    def command_line(self, vassal: VassalId, spec: VassalSpec) -> tuple[str, ...]:
+        with suppress(SpawnError):
+            return plan(self._policy, vassal, spec, Pipes((0, 0)), binary=self._find_binary()).commands[0]
+        return ()
 
     async def listen(self, vassal: VassalId, spec: VassalSpec, address: str) -> Listener:
         self._require_running()
@@ -123,7 +136,13 @@ class SystemSpawner:
         return "; ".join(faults) or None
 
     def _equip(
-        self, spec: VassalSpec, listener: Listener | None, deliver: Deliver, theirs: ExitStack, ours: ExitStack
+        self,
+        vassal: VassalId,
+        spec: VassalSpec,
+        listener: Listener | None,
+        deliver: Deliver,
+        theirs: ExitStack,
+        ours: ExitStack,
     ) -> tuple[VassalProcess, Pipes]:
         """Make all that a vassal is given: our ends are closed if it does not start, its ends in any case."""
         first, second = self._launcher.slots
@@ -135,7 +154,11 @@ class SystemSpawner:
             config.send_first(spec.config)
         process = VassalProcess(pipe, config, self._poller, deliver, self._children.discard)
         ours.callback(process.close)
-        return process, Pipes((their_pipe.fileno(), first), their_config, _stdin(listener))
+        stdin = _stdin(listener)
+        output = self._outputs.open(vassal) if self._outputs is not None else None
+        if output is not None:
+            theirs.callback(os.close, output)
+        return process, Pipes((their_pipe.fileno(), first), their_config, stdin, output)
 
     def _find_binary(self) -> tuple[str, ...] | None:
         """Looked up once, and again when it is gone."""

@@ -18,7 +18,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    wrap_client_stream,
+)
 
 from emperor_trio.control.messages import (
     PROTOCOL,
@@ -98,14 +104,7 @@ class Client:
         The iterator raises :class:`ConnectionLost` at the end of the connection, ControlError for a refusal.
         """
         async with self._conversation(request, ticks=True) as answers:
-            yield self._follow(answers)
-
-    async def _follow(self, answers: trio.MemoryReceiveChannel[AnyAnswer]) -> AsyncIterator[AnyAnswer]:
-        async for answer in answers:
-            if isinstance(answer, Refused):
-                raise ControlError(answer.error)
-            yield answer
-        raise ConnectionLost(_lost(self.path))
+            yield _Following(answers, self.path)
 
     @asynccontextmanager
     async def _conversation(
@@ -163,6 +162,26 @@ class Client:
         return [channel] if channel is not None else []
 
 
+class _Following:
+    """What comes for one subscription; left at any time, it leaves nothing behind."""
+
+    def __init__(self, answers: trio.MemoryReceiveChannel[AnyAnswer], path: str) -> None:
+        self._answers = answers
+        self._path = path
+
+    def __aiter__(self) -> AsyncIterator[AnyAnswer]:
+        return self
+
+    async def __anext__(self) -> AnyAnswer:
+        try:
+            answer = await self._answers.receive()
+        except trio.EndOfChannel:
+            raise ConnectionLost(_lost(self._path)) from None
+        if isinstance(answer, Refused):
+            raise ControlError(answer.error)
+        return answer
+
+
 @asynccontextmanager
 async def connect(path: str, limit: float = CONNECT_LIMIT) -> AsyncIterator[Client]:
     """Connect to the emperor whose socket this is.
@@ -172,21 +191,24 @@ async def connect(path: str, limit: float = CONNECT_LIMIT) -> AsyncIterator[Clie
     """
     stream = await _open(path, limit)
     failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        try:
-            client = await _greet(nursery, stream, path, limit)
-            nursery.start_soon(client._read)
+    try:
+        async with trio.open_nursery() as nursery:
             try:
-                yield client
+                client = await _greet(nursery, stream, path, limit)
+                nursery.start_soon(client._read)
+                try:
+                    yield client
+                finally:
+                    with trio.move_on_after(1.0, shield=True):
+                        await client._socket.aclose()
+            except Exception as error:
+                failure = error  # it comes out as itself, in no group
             finally:
-                with trio.move_on_after(1.0, shield=True):
-                    await client._socket.aclose()
-        except Exception as error:
-            failure = error  # it comes out as itself, in no group
-        finally:
-            nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True):
-                await trio.aclose_forcefully(stream)
+                nursery.cancel_scope.cancel()
+                with trio.CancelScope(shield=True):
+                    await trio.aclose_forcefully(stream)
+    except* ConnectionRejected:
+        failure = ControlError(_stranger(path))
     if failure is not None:
         raise failure
 
@@ -201,19 +223,53 @@ async def _open(path: str, limit: float) -> trio.SocketStream:
         raise ControlError(_explain(error, path)) from None
 
 
+class _Watched(trio.abc.Stream):
+    """A stream that cancels ``scope`` at its end: trio-websocket waits for a handshake also where none can come."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self.socket: trio.socket.SocketType = stream.socket
+        self.scope = trio.CancelScope()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError:
+            self.scope.cancel()
+            raise
+        if not data:
+            self.scope.cancel()
+        return data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 async def _greet(nursery: trio.Nursery, stream: trio.SocketStream, path: str, limit: float) -> Client:
+    watched, greeting = _Watched(stream), None
     try:
-        with trio.fail_after(limit):
+        with trio.fail_after(limit), watched.scope:
             socket = await wrap_client_stream(
-                nursery, stream, "localhost", "/ws", subprotocols=[SUBPROTOCOL], max_message_size=MAX_ANSWER
+                nursery,
+                watched,  # type: ignore[arg-type] # any stream will do
+                "localhost",
+                "/ws",
+                subprotocols=[SUBPROTOCOL],
+                max_message_size=MAX_ANSWER,
             )
             greeting = decode_answer(str(await socket.get_message()))
+        if watched.scope.cancelled_caught:
+            raise trio.BrokenResourceError
     except trio.TooSlowError:
         raise NoAnswer(_hangs(path, limit)) from None
-    except (ConnectionClosed, HandshakeError, trio.BrokenResourceError):
-        raise ControlError(
-            f"{path}: whoever listens there let this user not in, or is no emperor: is it another user's? try sudo"
-        ) from None
+    except (ConnectionClosed, ConnectionRejected, HandshakeError, trio.BrokenResourceError):
+        raise ControlError(_stranger(path)) from None
     if not isinstance(greeting, Greeting):
         raise ControlError(f"{path}: whoever listens there is no emperor, it greets with {type(greeting).__name__}")
     if greeting.protocol != PROTOCOL:
@@ -237,6 +293,10 @@ def _explain(error: OSError, path: str) -> str:
             return f"{path}: only the emperor's user and root may use it: try sudo"
         case _:
             return f"{path}: {os.strerror(error.errno or 0)}"
+
+
+def _stranger(path: str) -> str:
+    return f"{path}: whoever listens there let this user not in, or is no emperor: is it another user's? try sudo"
 
 
 def _hangs(path: str, limit: float) -> str:

@@ -129,7 +129,7 @@ class ControlServer:
             except* (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
             finally:
-                del self._clients[number]
+                self._clients.pop(number, None)
                 with trio.CancelScope(shield=True):
                     await trio.aclose_forcefully(stream)
 

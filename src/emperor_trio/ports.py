@@ -92,8 +92,8 @@ class MonitorContext:
     """What a monitor is given: ``argument`` is the text behind ``scheme://``, ``name`` its identity, passwords masked.
 
     Times in seconds. ``publish`` puts an event on the bus, without waiting. ``doorbell`` asks for a scan. ``memory`` is
-    for what a source does not keep itself, ``None`` without ``--emperor-state``. ``attributes`` are the names of those to
-    collect. The rest are the options of that name.
+    for what a source does not keep itself, ``None`` without ``--emperor-state``. ``attributes`` names those to collect.
+    The rest are the options of that name.
     """
 
     name: str

@@ -81,7 +81,8 @@ _STATUS = Page(
     "Shows the emperor in one line and each vassal in one more, those in trouble first. Where a terminal has too few"
     " lines for all, the last one says how many were left out; --all shows them, and so does a pipe.\n\n"
     f"{_PATTERNS} several. CPU is the share of one processor since the start of the process, as in ps; 'emperor-trio"
-    " top' shows that of now. Both CPU and memory are over all processes of a vassal.",
+    " top' shows that of now. Both CPU and memory (MEM) are over all processes of a vassal."
+    " RST is how often its process was started anew.",
     "status",
     (
         Flag("--state", "Only vassals in these states: failed,blacklisted", "STATE,…", read=_states),

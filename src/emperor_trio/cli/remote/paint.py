@@ -12,7 +12,7 @@ from emperor_trio.masking import masked
 from emperor_trio.outlets.text import printable
 
 GAP = 2
-"""Spaces between two columns."""
+"""Spaces before a column; before one that is right-aligned, where there mostly are more, it is one."""
 
 _CODES = {
     "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36",
@@ -131,7 +131,7 @@ def widths(columns: Sequence[Column], natural: Sequence[int], width: int | None)
                 found[at] = 0
         if width is None:
             return found
-        excess = _total(found) - width
+        excess = _total(columns, found) - width
         narrowed = list(found)
         for at in reversed(range(len(columns))):
             least = columns[at].least
@@ -144,9 +144,13 @@ def widths(columns: Sequence[Column], natural: Sequence[int], width: int | None)
     return narrowed
 
 
-def _total(found: Sequence[int]) -> int:
-    shown = [width for width in found if width]
-    return sum(shown) + GAP * max(len(shown) - 1, 0)
+def _total(columns: Sequence[Column], found: Sequence[int]) -> int:
+    gaps = [_gap(column) for width, column in zip(found, columns, strict=True) if width]
+    return sum(found) + sum(gaps[1:])
+
+
+def _gap(column: Column) -> int:
+    return 1 if column.right else GAP
 
 
 def natural_widths(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> list[int]:
@@ -162,14 +166,15 @@ def natural_widths(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) ->
 def line(columns: Sequence[Column], found: Sequence[int], row: Sequence[Cell], ink: Ink) -> str:
     """One row; what is at its end is not padded."""
     shown = [at for at, width in enumerate(found) if width]
-    cells = []
+    laid_out = ""
     for at in shown:
         text, style = row[at]
         fitted = fit(text, found[at], columns[at].right)
         if at == shown[-1] and not columns[at].right:
             fitted = fitted.rstrip()
-        cells.append(ink(fitted, style))
-    return (" " * GAP).join(cells).rstrip()
+        gap = " " * _gap(columns[at]) if at != shown[0] else ""
+        laid_out += gap + ink(fitted, style)
+    return laid_out.rstrip()
 
 
 def heading(columns: Sequence[Column], found: Sequence[int], ink: Ink) -> str:

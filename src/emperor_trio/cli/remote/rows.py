@@ -83,14 +83,14 @@ def measure(vassals: Iterable[Vassal], greeting: Greeting) -> dict[int, Used]:
 
 COLUMNS = (
     Column("STATE"),
-    Column("NAME", least=12),
+    Column("NAME", least=14),
     Column("PID", right=True, drop=2),
     Column("UP", right=True),
-    Column("RESTARTS", right=True, drop=3),
+    Column("RST", right=True, drop=3),
     Column("CPU", right=True, drop=4),
     Column("MEM", right=True, drop=4),
     Column("MONITOR", least=10, drop=5),
-    Column("WHY", least=14, drop=1),
+    Column("WHY", least=18, drop=1),
 )
 """Those of every table of vassals."""
 

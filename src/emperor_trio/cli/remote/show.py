@@ -25,6 +25,9 @@ from emperor_trio.outlets.text import printable
 COLUMN = 14
 """Where the values begin."""
 
+SAID = (State.WAITING, State.BLACKLISTED)
+"""States of which all is said without the reason."""
+
 EVENTS = 12
 """Events shown at most."""
 
@@ -72,7 +75,7 @@ def page(details: Details, use: rows.Used | None, greeting: Greeting, now: float
     sign, style = SIGNS[vassal.state]
     reason = why(vassal, now)
     yield f"{ink(title(vassal), 'bold')}  {ink(f'{sign} {vassal.state.value}', style)}"
-    sentence = meaning(vassal, now) + (f" Now: {reason}." if reason and vassal.state is not State.WAITING else "")
+    sentence = meaning(vassal, now) + (f" Now: {reason}." if reason and vassal.state not in SAID else "")
     yield from _wrapped(sentence, ink)
     for hint in advice(vassal, now, greeting.logs):
         yield from _wrapped(f"→ {hint}", ink, "  ")

@@ -81,11 +81,11 @@ def why(vassal: Vassal, now: float) -> str:
         case State.QUEUED:
             said = [_PHASES.get(vassal.phase, safe(vassal.phase)), reason, last if vassal.deaths else ""]
         case State.BLACKLISTED:
-            said = [f"next spawn {soon(vassal.next_spawn - now)}", reason or last]
+            said = [f"again {soon(vassal.next_spawn - now)}", reason or last]
         case State.FAILED:
             said = [reason, last]
         case State.EXILED:
-            said = [reason, last]
+            said = [reason, "" if last in reason else last]
         case State.STOPPED:
             said = [safe(vassal.held), "" if vassal.held == vassal.reason else reason]
     return "; ".join(dict.fromkeys(part for part in said if part))

@@ -196,7 +196,7 @@ class Session:
                 await self._renew(stale)
             else:
                 self._bell = trio.Event()
-                with trio.move_on_after(QUIET if self.subscriptions else float("inf")) as quiet:
+                with trio.move_on_after(QUIET if self.subscriptions or self._jobs else float("inf")) as quiet:
                     await self._bell.wait()
                 if quiet.cancelled_caught:
                     await self.send(Tick(self.services.wall()))
@@ -386,6 +386,7 @@ class Session:
         meter = Meter()
         with trio.CancelScope() as scope:
             self._measure = self._jobs[request.id] = scope
+            self.wake()
             try:
                 while request.vassals:
                     await self.send(Usage(request.id, self.services.wall(), await self._look(request.vassals, meter)))
@@ -422,6 +423,7 @@ class Session:
         self._make_room()
         with trio.CancelScope() as scope:
             self._jobs[request.id] = scope
+            self.wake()
             try:
                 async for lines, lost in self.services.logs(request.vassal.vassal, request.lines, request.follow):
                     await self.send(LogLines(request.id, tuple(lines), lost))

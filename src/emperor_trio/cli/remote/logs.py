@@ -35,7 +35,7 @@ async def _logs(given: Given) -> int:
         vassals = sorted((vassal.key for vassal in found.vassals), key=lambda key: (key.name, key.ordinal, key.monitor))
         if not vassals:
             return EXIT_FAILED
-        _check(link.greeting.logs)
+        _check(link.greeting.logs, follow=given["--follow"])
         if len(vassals) > MOST:
             raise ControlError(f"{len(vassals):,} vassals match, and at most {MOST} logs are shown at once: name fewer")
         if not given["--follow"]:
@@ -48,9 +48,12 @@ async def _logs(given: Given) -> int:
     return EXIT_OK
 
 
-def _check(logs: str) -> None:
-    if logs == "-":
-        raise ControlError("the logs of vassals go to the emperor's own stdout (--vassal-logs -): look there")
+def _check(logs: str, *, follow: bool) -> None:
+    if logs == "-" and not follow:
+        raise ControlError(
+            "the logs of vassals go to the emperor's own stdout (--vassal-logs -), and are not kept: look there, or"
+            " follow them with -f"
+        )
     if not logs:
         raise ControlError(
             "this emperor keeps no logs of vassals: they print where it does; --vassal-logs DIR keeps some"

@@ -34,10 +34,15 @@ ROOMS: dict[str, set[str]] = {
     "processes": {"ports", "law.protocol", "strangers", "vassal_logs"} | NOUNS,
     "formats": {"model", "errors", "masking"},
     "monitors": {"ports", "formats", "masking"} | NOUNS,
+    "checking": {"model", "errors", "formats", "masking"},
+    "survey": {"model", "events", "errors", "law", "ports", "settings", "masking", "monitors", "app", "checking"},
     "control": {"ports", "masking", "listening", "vassal_logs"} | NOUNS,
     "outlets": {"ports", "control", "masking", "strangers", "listening", "vassal_logs"} | NOUNS,
     "testing": ABOVE_ACTORS,
-    "cli": {"settings", "errors", "formats", "control", "masking", "vassal_logs", "events", "model", "outlets.text"},
+    "cli": {
+        "settings", "errors", "formats", "control", "masking", "vassal_logs", "events", "model", "outlets.text",
+        "checking",
+    },
     "daemon": {"settings", "errors", "masking"},
     "app": ABOVE_ACTORS
     | {"actors", "processes", "formats", "monitors", "control", "outlets", "daemon", "masking", "vassal_logs"},
@@ -46,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """What each room may import of the others; itself always. A dotted name opens that one module alone."""
 
-INSIDE_FUNCTIONS = {"cli": {"app"}}
+INSIDE_FUNCTIONS = {"cli": {"app", "survey"}}
 """What a room may import only where it is needed, inside a function."""
 
 PACKAGES: dict[str, set[str]] = {
@@ -60,6 +65,7 @@ PACKAGES: dict[str, set[str]] = {
     "outlets": {"trio", "trio_websocket", "h11", "prometheus_client"},
     "cli": set(),
     "cli.remote": {"trio", "rich"},
+    "survey": {"trio"},
     "testing": {"trio", "pytest"},
     "daemon": {"setproctitle"},
     "app": {"trio"},

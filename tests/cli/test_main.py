@@ -40,7 +40,7 @@ def reigns(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     return seen
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, reign: Callable[[Settings], int]) -> None:
+def stand_in(monkeypatch: pytest.MonkeyPatch, reign: Callable[[Settings, object], int]) -> None:
     module = ModuleType("emperor_trio.app")
     module.main = reign  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "emperor_trio.app", module)
@@ -174,7 +174,7 @@ def test_nothing_to_watch(capsys: pytest.CaptureFixture[str]) -> None:
         (["/no/such/folder"], ["/no/such/folder: there is no such folder", "--emperor /no/such/folder"]),
         (["plain.conf"], ["plain.conf: a config's name must end in one of .ini"]),
         (["versoin"], ["versoin: neither a folder", "did you mean version?"]),
-        (["xyzzy"], ["xyzzy: neither a folder", "commands are help, "]),
+        (["xyzzy"], ["xyzzy: neither a folder", "commands are check, help, "]),
         (["version", "2"], ["nothing may follow"]),
         (["help", "xyzzy"], ["no option, command or monitor has to do with 'xyzzy'"]),
     ],
@@ -240,7 +240,7 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert main(["--emperor", "/a"]) == 2
     stand_in(monkeypatch, raises(EmperorError("broken")))
     assert main(["--emperor", "/a"]) == 1
-    stand_in(monkeypatch, lambda _settings: 1)
+    stand_in(monkeypatch, lambda _settings, _told: 1)
     assert main(["--emperor", "/a"]) == 1
     assert capsys.readouterr().err == "emperor-trio: no driver\nemperor-trio: broken\n"
 
@@ -292,7 +292,9 @@ def test_version(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("emperor-trio 0.")
 
 
-@pytest.mark.parametrize("argv", [["--imperial-monitors-list"], ["--imperial-monitor-list"], ["monitors", "--installed"]])
+@pytest.mark.parametrize(
+    "argv", [["--imperial-monitors-list"], ["--imperial-monitor-list"], ["monitors", "--installed"]]
+)
 def test_monitors(argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     class Distribution:
         name = "emperor-trio"

@@ -115,6 +115,12 @@ def _ldap_schema(words: Sequence[str]) -> int:
     return 0
 
 
+def _check(words: Sequence[str]) -> int:
+    from emperor_trio.cli.check import run
+
+    return run(words, version())
+
+
 def version() -> str:
     """The version of emperor-trio."""
     from importlib.metadata import version as of_distribution  # takes a third of the time that a whole start takes
@@ -139,6 +145,7 @@ def _no_words(command: str, words: Sequence[str]) -> None:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "check": Command("Check vassals' configs without starting anything: 'check FOLDER', 'check FILE…'.", _check),
     "help": Command("This text; 'help WORD' shows what has to do with WORD, monitors and commands, too.", _help),
     "ldap-schema": Command("Print uWSGI's LDAP schema for slapd, with --ldif for cn=config.", _ldap_schema),
     "pg-trigger": Command(

@@ -26,12 +26,14 @@ def resolve(
     version: Callable[[], str],
     environ: Mapping[str, str],
     commands: Mapping[str, object],
+    *,
+    watching: bool = True,
 ) -> tuple[Settings, Origins]:
     """The settings and where each comes from. Raises :class:`~emperor_trio.errors.UsageError`.
 
     As in uWSGI, configs that are named without an option come after all options; of an option that is given several
     times the last one counts. ``version`` and ``environ`` are what ``%V`` and ``$(NAME)`` stand for; ``commands`` are
-    for hints only.
+    for hints only. Without ``watching`` there need be no monitor.
     """
     configuration = Configuration(lambda: Magic().of_process(version()), environ)
     configs: list[str] = []
@@ -50,7 +52,7 @@ def resolve(
             configuration.load(path, COMMAND_LINE)
         configuration.finish()
         settings, origins = _settle(configuration)
-        if not settings.emperor:
+        if watching and not settings.emperor:
             raise UsageError(
                 f"there is nothing to watch\nusage: {USAGE}\nfor example: emperor-trio --emperor /etc/uwsgi/vassals"
             )

@@ -30,12 +30,16 @@ class Expander:
     """Expands the values of entries, which may name each other.
 
     ``environ`` is where ``$(NAME)`` looks, ``read_file`` is what ``@(NAME)`` calls. A config that someone else may have
-    written gets an empty mapping and ``None``, and then reaches neither.
+    written gets an empty mapping and ``None``, and then reaches neither. ``budget`` is how many characters may be gone
+    through and be made, all values together; ``None`` sets no limit.
     """
 
-    def __init__(self, environ: Mapping[str, str], read_file: Callable[[str], str] | None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], read_file: Callable[[str], str] | None, budget: int | None = None
+    ) -> None:
         self._environ = environ
         self._read_file = read_file
+        self._budget = budget
         self._first: dict[str, Entry] = {}
         self._done: dict[str, str] = {}
         self._open: list[str] = []
@@ -57,6 +61,7 @@ class Expander:
             raise UsageError(f"{item}: nested too deeply") from None
 
     def _expand(self, text: str, magic: Magic | None) -> str:
+        self._spend(text)
         closing = _parentheses(text)
         parts: list[str] = []
         position = 0
@@ -80,7 +85,14 @@ class Expander:
         expanded = "".join(parts)
         if len(expanded) > LARGEST_VALUE:
             raise UsageError(f"it grows beyond {LARGEST_VALUE} characters")
+        self._spend(expanded)
         return expanded
+
+    def _spend(self, text: str) -> None:
+        if self._budget is not None:
+            self._budget -= len(text)
+            if self._budget < 0:
+                raise UsageError("the placeholders of this config come to too much")
 
     def _reference(self, kind: str, inner: str, magic: Magic | None) -> str:
         name = self._expand(inner, magic)

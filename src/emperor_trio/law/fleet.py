@@ -29,6 +29,9 @@ STOPPED = "by a command; 'emperor-trio start' starts it"
 UNBIDDEN = "it waits for its first command; 'emperor-trio start' starts it"
 """Why a vassal is held."""
 
+REPEATED = "several entries have it; the last one counts"
+"""Why an entry is refused whose vassal runs all the same."""
+
 
 class What(Enum):
     """How a vassal's desired state changed; the value is what people read."""
@@ -238,8 +241,7 @@ class Fleet:
                     repeated.add(name)
                 newest[name] = entry
         for name in sorted(repeated - table.repeated):
-            reason = "several entries have it; the last one counts"
-            outcome.refusals.append(Refusal(name, "name", repr(name), reason))
+            outcome.refusals.append(Refusal(name, "name", repr(name), REPEATED))
         table.repeated = repeated
         if not unnamed:
             for name in [name for name in table.wanted if name not in newest]:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
+from typing import ClassVar
 
 import pika  # type: ignore[import-untyped]
 import pika.exceptions  # type: ignore[import-untyped]
@@ -52,6 +53,8 @@ class AmqpMonitor:
     """
 
     TLS = False
+    only_announced: ClassVar[bool] = True
+    """Nothing is known of a vassal before it is announced: there is nothing to look at."""
 
     def __init__(self, context: MonitorContext) -> None:
         self._context = context

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TypeVar, TypeVarTuple
+from typing import ClassVar, TypeVar, TypeVarTuple
 
 import trio
 import zmq
@@ -52,6 +52,9 @@ class ZmqMonitor:
 
     Raises :class:`~emperor_trio.errors.UsageError` for any other one, and for keys that are not to be used.
     """
+
+    only_announced: ClassVar[bool] = True
+    """Nothing is known of a vassal before it is announced: there is nothing to look at."""
 
     def __init__(self, context: MonitorContext) -> None:
         self._context = context

@@ -20,6 +20,7 @@ from typing import Literal
 import trio
 
 from emperor_trio import daemon, events
+from emperor_trio.actors.bus import Subscriber
 from emperor_trio.actors.emperor import DEFAULT_MERCY, Emperor, MakeMonitor
 from emperor_trio.actors.supervisor import Command, Policy
 from emperor_trio.control.logs import FileLogs, PipedLogs
@@ -283,7 +284,8 @@ def main(settings: Settings, told: Callable[[], SettingList] | None = None) -> i
             commands.open()
             emperor.add_outlet("command socket", commands)
         control = _control(emperor, settings, sockets.get("control"), told)
-        with emperor.subscribe() as log, _gateway(emperor, settings, sockets.get("gateway", settings.gateway), control):
+        gateway = sockets.get("gateway", settings.gateway)
+        with emperor.subscribe() as log, _gateway(emperor, settings, gateway, control, log):
             level = events.Level[settings.log_level.upper()]
             emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)
             _announce(
@@ -364,7 +366,11 @@ def _control(
 
 @contextmanager
 def _gateway(
-    emperor: Emperor, settings: Settings, address: str | socket.socket | None, channel: ControlServer
+    emperor: Emperor,
+    settings: Settings,
+    address: str | socket.socket | None,
+    channel: ControlServer,
+    log: Subscriber,
 ) -> Iterator[None]:
     """The gateway, which listens, and its metrics added to the emperor, where there is an address."""
     if address is None:
@@ -373,7 +379,16 @@ def _gateway(
     with emperor.subscribe() as seen:
         metrics, missing = None, ""
         try:
-            metrics = MetricsOutlet(seen, emperor, per_vassal=settings.metrics_per_vassal)
+            metrics = MetricsOutlet(
+                seen,
+                emperor,
+                per_vassal=settings.metrics_per_vassal,
+                dropped={"log": lambda: log.lost, "metrics": lambda: seen.lost},
+                extra={
+                    "emperor_control_clients": lambda: channel.clients,
+                    "emperor_control_events_dropped_total": lambda: channel.dropped,
+                },
+            )
             emperor.add_outlet("metrics", metrics, drain=True)
         except DriverMissing as error:
             missing = str(error)

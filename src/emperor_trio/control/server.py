@@ -77,7 +77,9 @@ class ControlServer:
         self._realm = realm
         self._publish = publish
         self._address = address
-        self._services = Services(wall, settings, log_path, read_log)
+        self.dropped: int = 0
+        """Events that clients lost, not taking them fast enough."""
+        self._services = Services(wall, settings, log_path, read_log, self._lose)
         self._logs = logs
         self._wall = wall
         self._started = wall()
@@ -92,6 +94,9 @@ class ControlServer:
     def clients(self) -> int:
         """How many there are now."""
         return len(self._clients)
+
+    def _lose(self, events: int) -> None:
+        self.dropped += events
 
     def open(self, owner: tuple[int, int] | None = None) -> None:
         """Listen. Raises :class:`~emperor_trio.errors.UsageError` where that is impossible. Idempotent."""

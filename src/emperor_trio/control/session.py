@@ -105,6 +105,7 @@ class Services:
     settings: Callable[[], SettingList] | None = None
     log_path: Callable[[VassalId], str] = lambda vassal: ""
     logs: LogReader | None = None
+    lost: Callable[[int], None] = lambda events: None
 
 
 @dataclass(eq=False)
@@ -124,6 +125,7 @@ class _Subscription:
     def lose(self, events: int) -> None:
         self.lost += events
         self.stale = True
+        self.session.services.lost(events)
         self.session.wake()
 
 

@@ -174,7 +174,7 @@ def test_nothing_to_watch(capsys: pytest.CaptureFixture[str]) -> None:
         (["/no/such/folder"], ["/no/such/folder: there is no such folder", "--emperor /no/such/folder"]),
         (["plain.conf"], ["plain.conf: a config's name must end in one of .ini"]),
         (["versoin"], ["versoin: neither a folder", "did you mean version?"]),
-        (["xyzzy"], ["xyzzy: neither a folder", "commands are check, help, "]),
+        (["xyzzy"], ["xyzzy: neither a folder", "commands are check, completion, help, "]),
         (["version", "2"], ["nothing may follow"]),
         (["help", "xyzzy"], ["no option, command or monitor has to do with 'xyzzy'"]),
     ],

@@ -115,6 +115,12 @@ def _ldap_schema(words: Sequence[str]) -> int:
     return 0
 
 
+def _completion(words: Sequence[str]) -> int:
+    from emperor_trio.cli.completion import run
+
+    return run(words, COMMANDS)
+
+
 def _check(words: Sequence[str]) -> int:
     from emperor_trio.cli.check import run
 
@@ -146,6 +152,9 @@ def _no_words(command: str, words: Sequence[str]) -> None:
 
 COMMANDS: Mapping[str, Command] = {
     "check": Command("Check vassals' configs without starting anything: 'check FOLDER', 'check FILE…'.", _check),
+    "completion": Command(
+        "Print what makes a shell complete commands, options and names: 'completion bash', zsh or fish.", _completion
+    ),
     "help": Command("This text; 'help WORD' shows what has to do with WORD, monitors and commands, too.", _help),
     "ldap-schema": Command("Print uWSGI's LDAP schema for slapd, with --ldif for cn=config.", _ldap_schema),
     "pg-trigger": Command(

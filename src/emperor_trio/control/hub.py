@@ -138,7 +138,7 @@ class Hub:
     """``wall`` gives the time of messages, in seconds since the epoch."""
 
     def __init__(self, realm: Realm, wall: Callable[[], float] = time.time) -> None:
-        self.history = History()
+        self.history: History = History()
         self._realm = realm
         self._wall = wall
         self._feeds: dict[Filter, _Feed] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import cache
@@ -594,7 +595,7 @@ def tag_of(kind: type) -> str:
     return kind.__name__.lower()
 
 
-dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+dumps: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 @cache

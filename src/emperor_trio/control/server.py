@@ -73,7 +73,7 @@ class ControlServer:
         read_log: LogReader | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.hub = Hub(realm, wall)
+        self.hub: Hub = Hub(realm, wall)
         self._realm = realm
         self._publish = publish
         self._address = address

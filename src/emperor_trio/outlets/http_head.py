@@ -84,7 +84,7 @@ class Refusal(Exception):
 
     def __init__(self, status: int, text: str, *headers: tuple[str, str], close: bool = False) -> None:
         super().__init__(text)
-        self.answer = Answer(status, f"{text}\n".encode(), headers=headers, close=close)
+        self.answer: Answer = Answer(status, f"{text}\n".encode(), headers=headers, close=close)
 
 
 class TooSlow(Exception):

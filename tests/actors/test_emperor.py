@@ -137,6 +137,7 @@ async def test_an_outsider_sees_events_from_the_start(autojump_clock: MockClock)
     assert [name for name in seen if name != "VassalAccepting"] == [
         "MonitorReady",
         "VassalAdded",
+        "VassalMoved",
         "VassalSpawned",
         "VassalReady",
         "EmperorStopping",

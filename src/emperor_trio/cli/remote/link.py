@@ -111,8 +111,11 @@ def _first(error: BaseException, kind: type[BaseException]) -> BaseException | N
 
 
 def find(given: Given) -> str:
-    """The path of the socket."""
-    return str(control.find_socket(given["--control"], os.environ))
+    """The path of the socket. Raises :class:`~emperor_trio.cli.exits.NoEmperor` where there is none."""
+    try:
+        return control.find_socket(given["--control"], os.environ)
+    except ControlError as error:
+        raise NoEmperor(str(error)) from None
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""No emperor where one is looked for when nobody says where: every command says how to find or start one, with exit 3."""
+"""No emperor where commands look for one by themselves: each says how to find or start one, and exits with 3."""
 
 from __future__ import annotations
 

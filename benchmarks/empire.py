@@ -78,8 +78,8 @@ class Empire:
         )
         self._binary = binary
         self._folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
-        self._configs = self._folder / "vassals"
-        self._configs.mkdir()
+        self.configs = self._folder / "vassals"
+        self.configs.mkdir()
         self._log = self._folder / "log"
         self._vassals = Vassals(self._folder / "report")
         self._tick = int(time.time()) - 1_000_000
@@ -158,7 +158,7 @@ class Empire:
             os.utime(drafts / name, (self._tick, self._tick))
         moment = time.time()
         for name in names:
-            (drafts / name).rename(self._configs / name)
+            (drafts / name).rename(self.configs / name)
         self.names += names
         return moment
 
@@ -166,7 +166,7 @@ class Empire:
         """Give a config a time that is whole seconds later (uWSGI sees no other change); the moment before."""
         self._tick += 10
         moment = time.time()
-        os.utime(self._configs / name, (self._tick, self._tick))
+        os.utime(self.configs / name, (self._tick, self._tick))
         return moment
 
     def all_ready(self) -> bool:
@@ -191,7 +191,7 @@ class Empire:
 
     def _words(self) -> list[str]:
         """The command that starts the emperor."""
-        return self.peer.command(self._configs, self._binary)
+        return self.peer.command(self.configs, self._binary)
 
     # --- small change ------------------------------------------------------------------------------------------------
 

@@ -300,7 +300,7 @@ async def test_without_the_right_nothing_is_commanded(path: Path) -> None:
 
         async def gateway() -> None:
             connection, _ = await trio.socket.from_stdlib_socket(listener).accept()
-            await server.serve(trio.SocketStream(connection), commands=False, peer="somebody")
+            await server.serve(trio.SocketStream(connection), commands=False)
 
         nursery.start_soon(gateway)
         async with connect(str(path)) as client:

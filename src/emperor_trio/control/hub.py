@@ -39,7 +39,10 @@ LONGEST = 0.5
 """Seconds between two frames at most while there is news, whatever it costs to make them."""
 
 FARE = 10.0
-"""The pause after frames is this many times what they took to make: followers cost a tenth of a core at most."""
+"""The pause after frames is this many times what they cost: followers cost a tenth of a core or so."""
+
+DELIVERY = 0.00015
+"""Seconds of the processor for one message to one follower, about: framed, and written to its socket."""
 
 SLICE = 50
 """Vassals that are encoded before everyone else has a turn."""
@@ -48,7 +51,13 @@ BUS_LIMIT = 20_000
 """Events that wait for the hub at most; a boot of ten thousand vassals brings some of them at once."""
 
 MOST_EVENTS = 2000
-"""Events in one frame at most."""
+"""Events at once at most; of more than that it is only told how many there were."""
+
+MOST_IN_FRAME = 250
+"""Vassals, and events, in one message: what is being written to a client is no more than that."""
+
+AT_ONCE = 20
+"""Followers that are offered a message before everyone else has a turn."""
 
 
 class Selector:
@@ -102,7 +111,10 @@ class Follower(Protocol):
     """One subscription of one client."""
 
     def offer(self, body: str, events: int) -> None:
-        """Take the body of a Changes message, all but its ``id``; it holds so many events. Never waits."""
+        """Take the body of a Changes message, all but its ``id``; it holds so many events. Never waits.
+
+        All followers of a feed are given the same body, and are to keep no copy of it.
+        """
         ...
 
     def lose(self, events: int) -> None:
@@ -184,21 +196,23 @@ class Hub:
             await self._news.wait()
             self._news = trio.Event()
             began = time.perf_counter()
+            sent = 0
             for feed in list(self._feeds.values()):
-                await self._send_feed(feed)
-            took = time.perf_counter() - began
+                sent += await self._send_feed(feed)
+            took = time.perf_counter() - began + sent * DELIVERY
             await trio.sleep(min(max(INTERVAL, took * FARE), LONGEST))
 
-    async def _send_feed(self, feed: _Feed) -> None:
+    async def _send_feed(self, feed: _Feed) -> int:
+        """How many messages went out."""
         dirty, feed.dirty = feed.dirty, {}
         happened, feed.happened = feed.happened, []
         monitors, feed.monitors = feed.monitors, False
         if not (dirty or happened or monitors):
-            return
+            return 0
         if len(happened) > MOST_EVENTS:
             for follower in feed.followers:
                 follower.lose(len(happened))
-            return
+            return 0
         rows, gone = [], []
         for number, vassal in enumerate(dirty, 1):
             seen = self._realm.vassal(vassal)
@@ -214,13 +228,21 @@ class Hub:
             if number % SLICE == 0:
                 await trio.lowlevel.checkpoint()
         health = [encode_part(Monitor.of(seen)) for seen in self._realm.monitors()] if monitors else []
-        body = (
-            f'"at":{self._wall()!r},"vassals":[{",".join(rows)}],"gone":[{",".join(gone)}],'
-            f'"monitors":[{",".join(health)}],"events":[{",".join(told)}],"absent":{self._absent(feed)},'
-            '"type":"changes"}'
-        )
-        for follower in list(feed.followers):
-            follower.offer(body, len(happened))
+        absent, sent = self._absent(feed), 0
+        for first in range(0, max(len(rows), len(gone), len(told), 1), MOST_IN_FRAME):
+            those = slice(first, first + MOST_IN_FRAME)
+            body = (
+                f'"at":{self._wall()!r},"vassals":[{",".join(rows[those])}],"gone":[{",".join(gone[those])}],'
+                f'"monitors":[{",".join(health)}],"events":[{",".join(told[those])}],"absent":{absent},'
+                '"type":"changes"}'
+            )
+            health, absent = [], "null"
+            for number, follower in enumerate(list(feed.followers), 1):
+                follower.offer(body, len(told[those]))
+                sent += 1
+                if number % AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
+        return sent
 
     def _absent(self, feed: _Feed) -> str:
         """Who is held and away, where that changed."""

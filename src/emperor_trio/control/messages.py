@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 """Raised with every change that a client written for an earlier one would trip over; new fields are no such change."""
 
-MOST_ROWS = 500
-"""Vassals in one :class:`Snapshot` at most: what is larger comes in several."""
+MOST_ROWS = 100
+"""Vassals in one :class:`Snapshot` at most: what is larger comes in several, and a client that is slow to take it holds
+no more memory of the emperor than one of them."""
 
 MAX_REQUEST = 256 * 1024
 """The largest request, in bytes."""

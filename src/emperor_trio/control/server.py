@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import trio
@@ -34,7 +35,8 @@ SUBPROTOCOL = "emperor-trio.v1"
 """What a client may propose, and browsers have to."""
 
 MOST_CLIENTS = 256
-"""Connections at once; one more ends the one that has been there longest."""
+"""Connections at once; one more ends the one that has been there longest, of those that have yet to shake hands if
+there are any."""
 
 HANDSHAKE = 5.0
 """Seconds for a client to become one."""
@@ -48,10 +50,10 @@ STRANGERS = 32
 _CREDENTIALS = struct.Struct("3i")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Client:
     scope: trio.CancelScope
-    peer: str
+    greeted: bool = False
 
 
 class ControlServer:
@@ -120,15 +122,15 @@ class ControlServer:
         finally:
             self.close()
 
-    async def serve(self, stream: trio.abc.Stream, *, commands: bool, peer: str) -> None:
+    async def serve(self, stream: trio.abc.Stream, *, commands: bool) -> None:
         """Speak to one client, the websocket's handshake included, to the end. ``commands``: it may command."""
         self._make_room()
         self._count += 1
         number = self._count
         with trio.CancelScope() as scope:
-            self._clients[number] = _Client(scope, peer)
+            client = self._clients[number] = _Client(scope)
             try:
-                await self._converse(stream, commands)
+                await self._converse(client, stream, commands)
             except* (ConnectionClosed, ConnectionRejected, HandshakeError, ControlError):
                 pass  # it left, or was none, or took nothing
             except* (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -138,7 +140,7 @@ class ControlServer:
                 with trio.CancelScope(shield=True):
                     await trio.aclose_forcefully(stream)
 
-    async def _converse(self, stream: trio.abc.Stream, commands: bool) -> None:
+    async def _converse(self, client: _Client, stream: trio.abc.Stream, commands: bool) -> None:
         async with trio.open_nursery() as nursery:
             try:
                 with trio.fail_after(HANDSHAKE):
@@ -149,6 +151,7 @@ class ControlServer:
                 raise ControlError("no handshake came in time") from None
             try:
                 await socket_.send_message(encode(self._greeting(commands)))
+                client.greeted = True
                 await Session(socket_, self._realm, self.hub, self._services, commands).run()
             finally:
                 with trio.move_on_after(GOODBYE, shield=True):
@@ -169,8 +172,8 @@ class ControlServer:
 
     def _make_room(self) -> None:
         if len(self._clients) >= MOST_CLIENTS:
-            _, oldest = self._clients.popitem(last=False)
-            oldest.scope.cancel()
+            strangers = (number for number, client in self._clients.items() if not client.greeted)
+            self._clients.pop(next(strangers, next(iter(self._clients)))).scope.cancel()
 
     async def _listen(self, listener: trio.socket.SocketType, nursery: trio.Nursery) -> None:
         while True:
@@ -179,23 +182,19 @@ class ControlServer:
             except OSError:
                 await trio.sleep(0.1)  # no room for it now, or it is over already
                 continue
-            peer = self._let_in(connection)
-            if peer is None:
-                connection.close()
+            if self._let_in(connection):
+                nursery.start_soon(partial(self.serve, trio.SocketStream(connection), commands=True))
             else:
-                nursery.start_soon(self._serve_local, connection, peer)
+                connection.close()
 
-    async def _serve_local(self, connection: trio.socket.SocketType, peer: str) -> None:
-        await self.serve(trio.SocketStream(connection), commands=True, peer=peer)
-
-    def _let_in(self, connection: trio.socket.SocketType) -> str | None:
-        """Who is at the other end, where it is root or our own user; ``None`` for everyone else."""
+    def _let_in(self, connection: trio.socket.SocketType) -> bool:
+        """Whether root or our own user is at the other end."""
         with suppress(OSError):
             raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             pid, uid, _ = _CREDENTIALS.unpack(raw)
             if uid in (0, os.geteuid()):
-                return f"pid {pid}, user {uid}"
+                return True
             if uid not in self._strangers and len(self._strangers) < STRANGERS:
                 self._strangers.add(uid)
                 self._publish(Notice(f"user {uid} (pid {pid}) tried the control channel, and was not let in"))
-        return None
+        return False

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -54,6 +55,7 @@ from emperor_trio.control.messages import (
     event_of,
     readable_id,
 )
+from emperor_trio.control.turns import Turns
 from emperor_trio.control.usage import Meter, read
 from emperor_trio.errors import ControlError
 from emperor_trio.events import Level
@@ -61,8 +63,9 @@ from emperor_trio.masking import masked
 from emperor_trio.model import VassalId, Verb
 from emperor_trio.ports import Realm
 
-MOST_WAITING = 4 * 1024 * 1024
-"""Bytes of changes that wait for one client at most; what comes then is lost to it."""
+MOST_WAITING = 1024 * 1024
+"""Characters of changes that wait for one client at most; what comes then is lost to it. Where they are the same for
+several clients, they wait in memory once."""
 
 MOST_SUBSCRIPTIONS = 16
 MOST_AT_ONCE = 16
@@ -79,9 +82,6 @@ MEASURE = 2.0
 
 SCAN_LIMIT = 60.0
 """Seconds until a scan is answered though a monitor still looks."""
-
-SLICE = 50
-"""Vassals that are encoded before everyone else has a turn."""
 
 
 class Socket(Protocol):
@@ -106,25 +106,32 @@ class Services:
     log_path: Callable[[VassalId], str] = lambda vassal: ""
     logs: LogReader | None = None
     lost: Callable[[int], None] = lambda events: None
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(eq=False)
 class _Subscription:
-    """Implements :class:`~emperor_trio.control.hub.Follower`. ``stale`` says that a snapshot is due."""
+    """Implements :class:`~emperor_trio.control.hub.Follower`. ``stale`` says that a snapshot is due.
+
+    Once it is ``lagging``, nothing more is queued until what is ``lost`` is told and made good.
+    """
 
     id: int
     filter: Filter
     session: Session
     stale: bool
+    lagging: bool = False
     lost: int = 0
 
     def offer(self, body: str, events: int) -> None:
-        if not self.session.queue(f'{{"id":{self.id},{body}'):
+        if self.lagging or not self.session.queue(self.id, body, events):
             self.lose(events)
 
     def lose(self, events: int) -> None:
+        if not self.lagging:
+            events += self.session.unqueue(self.id)
         self.lost += events
-        self.stale = True
+        self.lagging = self.stale = True
         self.session.services.lost(events)
         self.session.wake()
 
@@ -141,7 +148,7 @@ class Session:
     subscriptions: dict[int, _Subscription] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[tuple[int, str, int]] = deque()
         self._size = 0
         self._bell = trio.Event()
         self._sending = trio.Lock()
@@ -166,14 +173,21 @@ class Session:
 
     # --- out ---
 
-    def queue(self, text: str) -> bool:
-        """Have a change sent; false where too much waits already."""
-        if self._size + len(text) > MOST_WAITING and self._waiting:
+    def queue(self, number: int, body: str, events: int) -> bool:
+        """Have a change sent, under the ``id`` of its subscription; false where too much waits already."""
+        if self._size + len(body) > MOST_WAITING and self._waiting:
             return False
-        self._waiting.append(text)
-        self._size += len(text)
+        self._waiting.append((number, body, events))
+        self._size += len(body)
         self.wake()
         return True
+
+    def unqueue(self, number: int) -> int:
+        """Let go what waits for a subscription: a snapshot will say more. How many events those were."""
+        mine = [waiting for waiting in self._waiting if waiting[0] == number]
+        self._waiting = deque(waiting for waiting in self._waiting if waiting[0] != number)
+        self._size -= sum(len(body) for _, body, _ in mine)
+        return sum(events for _, _, events in mine)
 
     def wake(self) -> None:
         self._bell.set()
@@ -190,10 +204,12 @@ class Session:
 
     async def _serve_subscriptions(self) -> None:
         while True:
-            if self._waiting:
-                text = self._waiting.popleft()
-                self._size -= len(text)
-                await self._send(text)
+            if lagging := next((s for s in self.subscriptions.values() if s.lagging), None):
+                await self._renew(lagging)
+            elif self._waiting:
+                number, body, _ = self._waiting.popleft()
+                self._size -= len(body)
+                await self._send(f'{{"id":{number},{body}')
             elif stale := next((s for s in self.subscriptions.values() if s.stale), None):
                 await self._renew(stale)
             else:
@@ -205,34 +221,27 @@ class Session:
 
     async def _renew(self, subscription: _Subscription) -> None:
         """Tell what was lost, and how all is now."""
-        lost, subscription.lost, subscription.stale = subscription.lost, 0, False
-        if lost:
+        lagging, lost = subscription.lagging, subscription.lost
+        subscription.lagging, subscription.lost, subscription.stale = False, 0, False
+        if lagging:
             await self.send(Lagged(subscription.id, lost))
         if subscription.filter.vassals:
             await self._send_snapshot(subscription.id, subscription.filter.selector)
 
     async def _send_snapshot(self, number: int, selector: Selector) -> None:
-        realm = self.realm
-        absent = tuple(Key.of(vassal) for vassal in realm.absent() if selector(vassal))
-        meant = [vassal for vassal in realm.vassal_ids() if selector(vassal)]
-        for first in range(0, len(meant), MOST_ROWS):
-            rows = []
-            for place, vassal in enumerate(meant[first : first + MOST_ROWS], 1):
-                seen = realm.vassal(vassal)
-                if seen is not None:
-                    rows.append(Vassal.of(seen))
-                if place % SLICE == 0:
-                    await trio.lowlevel.checkpoint()
-            if first + MOST_ROWS < len(meant):
-                await self.send(Snapshot(number, self.services.wall(), tuple(rows), last=False))
-            else:
-                await self.send(self._last(number, tuple(rows), absent))
-        if not meant:
-            await self.send(self._last(number, (), absent))
+        absent = tuple(Key.of(vassal) for vassal in self.realm.absent() if selector(vassal))
+        meant = [vassal for vassal in self.realm.vassal_ids() if selector(vassal)]
+        for first in range(0, max(len(meant), 1), MOST_ROWS):
+            those, last = meant[first : first + MOST_ROWS], first + MOST_ROWS >= len(meant)
+            await self._send(await self.services.turns.take(partial(self._piece, number, those, absent, last)))
 
-    def _last(self, number: int, rows: tuple[Vassal, ...], absent: tuple[Key, ...]) -> Snapshot:
+    def _piece(self, number: int, those: Sequence[VassalId], absent: tuple[Key, ...], last: bool) -> str:
+        """A part of a snapshot, as it goes out; the last one has all that is told once."""
+        rows = tuple(Vassal.of(seen) for seen in map(self.realm.vassal, those) if seen is not None)
+        if not last:
+            return encode(Snapshot(number, self.services.wall(), rows, last=False))
         monitors = tuple(map(Monitor.of, self.realm.monitors()))
-        return Snapshot(number, self.services.wall(), rows, monitors, absent)
+        return encode(Snapshot(number, self.services.wall(), rows, monitors, absent))
 
     # --- in ---
 
@@ -290,7 +299,7 @@ class Session:
                 told = self.services.settings()
                 return SettingList(number, told.settings, told.arguments, told.directory)
             case Names(number, prefix, monitor, most):
-                return self._names(number, prefix, monitor, most)
+                return await self.services.turns.take(partial(self._names, number, prefix, monitor, most))
 
     async def _command(self, number: int, verb: Verb, which: Selection) -> AnyAnswer:
         selector = Selector(which)

@@ -54,7 +54,7 @@ class Sovereign(Reign, Protocol):
 class Channel(Protocol):
     """The emperor's side of the control channel."""
 
-    async def serve(self, stream: trio.abc.Stream, *, commands: bool, peer: str) -> None:
+    async def serve(self, stream: trio.abc.Stream, *, commands: bool) -> None:
         """Speak to one client, the websocket's handshake included, to the end."""
         ...
 
@@ -248,7 +248,7 @@ class GatewayOutlet:
             raise Refusal(401, "this token is not the gateway's", ("WWW-Authenticate", "Bearer"), close=True)
         head = websocket_head(request, opening.host, opening.key, opening.subprotocols)
         whole = Replayed(stream, head + bytes(unread))
-        await self._channel.serve(whole, commands=commands, peer=f"gateway {guest.address}")
+        await self._channel.serve(whole, commands=commands)
 
 
 async def _part(stream: trio.SocketStream) -> None:

@@ -159,6 +159,7 @@ async def test_whoever_follows_ends_up_with_what_is(path: Path, seed: int, monke
     realm = FakeRealm(*(f"{number}.ini" for number in range(50)))
     state: dict[Key, Vassal] = {}
     whole = [True]
+    told = 0
 
     async def happen() -> None:
         for number in range(3000):
@@ -177,14 +178,18 @@ async def test_whoever_follows_ends_up_with_what_is(path: Path, seed: int, monke
         client.subscribe(Subscribe(0, level="debug")) as messages,
         trio.open_nursery() as nursery,
     ):
+        apply(state, await anext(messages), whole)
         nursery.start_soon(happen)
         async for message in messages:
             apply(state, message, whole)
+            if isinstance(message, Changes | Lagged):
+                told += len(message.events) if isinstance(message, Changes) else message.events
             if random.random() < 0.1:
                 await trio.sleep(random.random() / 10)
             if whole[0] and Key(MONITOR, "end.ini") in state and isinstance(message, Tick):
                 break
     assert state == {row.key: row for row in map(Vassal.of, realm.there.values())}
+    assert told == 3001  # every event came, or was counted
 
 
 async def test_a_silent_emperor_says_that_it_lives(path: Path) -> None:

@@ -12,11 +12,12 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 Address = str | tuple[str, int]
 """Where an emperor listens: the path of its control socket, or host and port of its gateway."""
@@ -68,6 +69,46 @@ def open_channel(address: Address) -> socket.socket:
             raise ConnectionError(f"turned away: {seen!r}")
         seen += got
     return client
+
+
+class Watcher:
+    """One client that follows some vassals; all that it is told, as it comes."""
+
+    def __init__(self, address: Address, names: Sequence[str]) -> None:
+        self._client = open_channel(address)
+        which = {"names": list(names), "exact": True}
+        self._client.sendall(message(json.dumps({"type": "subscribe", "id": 1, "which": which, "events": False})))
+        self._unread = bytearray()
+
+    def reloaded(self, name: str, since: float) -> float:
+        """When it is told that the vassal was made ready, by a reload, after ``since`` (seconds since the epoch)."""
+        while True:
+            told = self._next()
+            for row in told.get("vassals", ()):
+                if row["name"] == name and row["last_ready"] >= since and row["state"] == "up":
+                    return time.time()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _next(self) -> dict[str, Any]:
+        """The next message. They come whole, without a mask."""
+        size, start = self._need(2)[1], 2
+        if size >= 126:
+            start = 4 if size == 126 else 10
+            size = int.from_bytes(self._need(start)[2:start], "big")
+        text = bytes(self._need(start + size)[start : start + size])
+        del self._unread[: start + size]
+        told: dict[str, Any] = json.loads(text)
+        return told
+
+    def _need(self, count: int) -> bytearray:
+        while len(self._unread) < count:
+            got = self._client.recv(CHUNK)
+            if not got:
+                raise ConnectionError("the watcher was let go")
+            self._unread += got
+        return self._unread
 
 
 # --- crowds: each runs in its process until it is ended --------------------------------------------------------------

@@ -35,7 +35,7 @@ from emperor_trio.ports import Occurrence, Realm
 INTERVAL = 0.05
 """Seconds between two frames of one feed at least."""
 
-LONGEST = 0.5
+LONGEST = 0.25
 """Seconds between two frames at most while there is news, whatever it costs to make them."""
 
 FARE = 10.0

@@ -52,8 +52,9 @@ ROOMS: dict[str, set[str]] = {
         "checking",
     },
     "daemon": {"settings", "errors", "masking"},
+    "doors": {"events", "errors", "settings", "actors", "control", "outlets", "daemon", "masking"},
     "app": ABOVE_ACTORS
-    | {"actors", "processes", "formats", "monitors", "control", "outlets", "daemon", "masking", "vassal_logs"},
+    | {"actors", "processes", "formats", "monitors", "control", "outlets", "daemon", "doors", "masking", "vassal_logs"},
     "__main__": {"cli"},
     "": ABOVE_ACTORS | {"actors", "app"},
 }

@@ -9,39 +9,28 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import Literal
 
 import trio
 
-from emperor_trio import daemon, events
-from emperor_trio.actors.bus import Subscriber
+from emperor_trio import daemon, doors, events
 from emperor_trio.actors.emperor import DEFAULT_MERCY, Emperor, MakeMonitor
 from emperor_trio.actors.supervisor import Command, Policy
-from emperor_trio.control.logs import FileLogs, PipedLogs
 from emperor_trio.control.messages import SettingList
-from emperor_trio.control.place import NONE, default_path
-from emperor_trio.control.server import ControlServer
-from emperor_trio.control.session import LogReader
-from emperor_trio.errors import DriverMissing, UsageError
+from emperor_trio.errors import UsageError
 from emperor_trio.law.fleet import FleetRules
 from emperor_trio.law.state import LifecycleRules
 from emperor_trio.law.throttle import Priorities, ThrottleRules
 from emperor_trio.masking import masked
 from emperor_trio.monitors import StateFile, StoredHolds, find_monitor
-from emperor_trio.outlets.command_socket import CommandSocket
-from emperor_trio.outlets.gateway import GatewayOutlet
 from emperor_trio.outlets.lines import LineWriter
 from emperor_trio.outlets.log import LogOutlet
-from emperor_trio.outlets.metrics import MetricsOutlet
 from emperor_trio.outlets.notify import NotifyOutlet
 from emperor_trio.outlets.rotation import LogRotation, RotationRules
-from emperor_trio.outlets.stats import StatsOutlet
 from emperor_trio.ports import Doorbell, Monitor, MonitorContext
 from emperor_trio.processes import (
     LaunchPolicy,
@@ -266,32 +255,14 @@ def main(settings: Settings, told: Callable[[], SettingList] | None = None) -> i
     policy = make_launch_policy(settings)
     programs = choose_programs(policy)
     with daemon.pid_files(settings):
-        stats_address = sockets.get("stats", settings.emperor_stats)  # who opened a socket for us has the last word
-        if stats_address is not None:
-            stats = StatsOutlet(
-                stats_address,
-                emperor.statistics,
-                http=settings.stats_http,
-                tyrant=settings.emperor_tyrant,
-                mode=settings.chmod_socket,
-            )
-            stats.open()
-            emperor.add_outlet("statistics", stats)
-        if settings.emperor_command_socket is not None:
-            commands = CommandSocket(
-                settings.emperor_command_socket, emperor, emperor.publish, mode=settings.chmod_socket
-            )
-            commands.open()
-            emperor.add_outlet("command socket", commands)
-        control = _control(emperor, settings, sockets.get("control"), told)
-        gateway = sockets.get("gateway", settings.gateway)
-        with emperor.subscribe() as log, _gateway(emperor, settings, gateway, control, log):
+        doors.open_statistics(emperor, settings, sockets.get("stats"))
+        doors.open_commands(emperor, settings)
+        control = doors.open_control(emperor, settings, sockets.get("control"), told)
+        with emperor.subscribe() as log, doors.open_gateway(emperor, settings, sockets.get("gateway"), control, log):
             level = events.Level[settings.log_level.upper()]
             emperor.add_outlet("log", LogOutlet(log, sys.stderr, settings.log_format, level), drain=True)
-            _announce(
-                emperor, settings, programs
-            )  # reads the package's metadata, which may be closed to the user we become
-            notify = _make_notify(emperor, manager)
+            _announce(emperor, settings, programs)  # out of the package, which may be closed to the user we become
+            notify = doors.reach_manager(emperor, manager)
             daemon.drop_privileges(settings)
             choose_programs(policy)  # again: what root may execute may be out of the reach of the user we have become
             if settings.vassal_logs is not None and settings.vassal_logs != "-":
@@ -309,102 +280,6 @@ def _announce(emperor: Emperor, settings: Settings, programs: tuple[str, ...]) -
     if settings.ignored:
         names = ", ".join(f"--{name}" for name in settings.ignored)
         emperor.publish(events.Notice(f"options of uWSGI that mean nothing to an emperor, ignored: {names}"))
-
-
-def _make_notify(emperor: Emperor, manager: daemon.ServiceManager) -> NotifyOutlet | None:
-    """What tells the service manager how the emperor is, added to it; ``None`` where there is nobody to tell."""
-    if manager.notify_socket is None:
-        return None
-    try:
-        notify = NotifyOutlet(manager.notify_socket, emperor, emperor.publish, watchdog=manager.watchdog)
-    except ValueError as error:
-        emperor.publish(events.Notice(f"NOTIFY_SOCKET {manager.notify_socket}: {error}; nobody is told anything"))
-        return None
-    emperor.add_outlet("service manager", notify)
-    return notify
-
-
-def _control(
-    emperor: Emperor, settings: Settings, given: socket.socket | None, told: Callable[[], SettingList] | None
-) -> ControlServer:
-    """The control channel, which listens, added to the emperor. Only an address that was asked for has to be had."""
-    address = given or settings.control or default_path(os.environ)
-    if address == NONE:
-        address = None
-    elif address is None:
-        emperor.publish(events.Notice("there is no control channel: XDG_RUNTIME_DIR is not set; give --control PATH"))
-    logs, files = settings.vassal_logs or "", None
-    reader: LogReader | None = None
-    if logs == "-":
-        reader = PipedLogs(emperor.lines) if emperor.lines is not None else None
-    elif logs:
-        logs = os.path.abspath(logs)
-        reader = files = FileLogs(logs, masked(settings.emperor[0]) if settings.emperor else "")
-
-    def make(address: str | socket.socket | None) -> ControlServer:
-        return ControlServer(
-            emperor,
-            emperor.publish,
-            address,
-            settings=told,
-            logs=logs,
-            log_path=files.path if files is not None else lambda vassal: "",
-            read_log=reader,
-        )
-
-    control = make(address)
-    try:
-        control.open(daemon.future_owner(settings))
-    except UsageError as error:
-        if settings.control is not None:
-            raise
-        emperor.publish(events.Notice(f"there is no control channel: {error}"))
-        control = make(None)
-    emperor.add_outlet("control channel", control)
-    return control
-
-
-@contextmanager
-def _gateway(
-    emperor: Emperor,
-    settings: Settings,
-    address: str | socket.socket | None,
-    channel: ControlServer,
-    log: Subscriber,
-) -> Iterator[None]:
-    """The gateway, which listens, and its metrics added to the emperor, where there is an address."""
-    if address is None:
-        yield
-        return
-    with emperor.subscribe() as seen:
-        metrics, missing = None, ""
-        try:
-            metrics = MetricsOutlet(
-                seen,
-                emperor,
-                per_vassal=settings.metrics_per_vassal,
-                dropped={"log": lambda: log.lost, "metrics": lambda: seen.lost},
-                extra={
-                    "emperor_control_clients": lambda: channel.clients,
-                    "emperor_control_events_dropped_total": lambda: channel.dropped,
-                },
-            )
-            emperor.add_outlet("metrics", metrics, drain=True)
-        except DriverMissing as error:
-            missing = str(error)
-        gateway = GatewayOutlet(
-            address,
-            emperor,
-            channel,
-            render=metrics.render if metrics is not None else None,
-            no_metrics=missing,
-            token_file=settings.gateway_token_file,
-            hosts=settings.gateway_host,
-            tyrant=settings.emperor_tyrant,
-        )
-        gateway.open()
-        emperor.add_outlet("gateway", gateway)
-        yield
 
 
 async def _reign(emperor: Emperor, notify: NotifyOutlet | None) -> None:

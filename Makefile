@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
+BENCH_STAMP := $(VENV)/.installed-bench
+PEERS_VENV := .venv-peers
+PEERS_STAMP := $(PEERS_VENV)/.installed
 
 # Debian packages that the tests need: the real uWSGI to compare with, a compiler for the test vassal and for LDAP's driver,
 # tools to look into processes and to cut networks, the servers, a browser, and shells to complete in. The tests start
@@ -13,17 +16,21 @@ PACKAGES := gcc libc6-dev python3-dev strace util-linux iptables openssl \
 	uwsgi-core uwsgi-plugin-emperor-pg \
 	postgresql rabbitmq-server zookeeper slapd ldap-utils libldap2-dev libsasl2-dev \
 	chromium prometheus systemd zsh fish tmux
+# Those that the benchmarks compare with, beside the tests' uWSGI.
+BENCH_PACKAGES := s6 runit
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Three workers for two processors: tests of outages wait most of the time.
 PYTEST_ARGS ?= --numprocesses 3 --dist loadscope
 BENCH_ARGS ?=
+BENCH_FIGURES := docs/benchmarks/figures.json
 
-LOCK := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes \
+INSTALL := -m pip install --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint format lock packages clean
+.PHONY: help run test bench bench-full lint format lock packages bench-packages clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +41,16 @@ run: $(RUN_STAMP) ## Start the emperor on examples/vassals: four real web applic
 test: $(DEV_STAMP) ## Run all tests (installs Debian packages that they need)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-bench: $(DEV_STAMP) ## Measure us beside uWSGI (BENCH_ARGS=--quick for a short look)
-	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+bench: BENCH_LENGTH :=
+bench: ## Measure us beside the others, in under 15 minutes (BENCH_ARGS=--quick: a short look); writes plots and pages
+bench-full: BENCH_LENGTH := --full
+bench-full: ## The same at length: every size, more repetitions
+
+# Where a run failed, what was measured is shown all the same.
+bench bench-full: $(DEV_STAMP) $(BENCH_STAMP) $(PEERS_STAMP) | bench-packages
+	@mkdir -p $(dir $(BENCH_FIGURES))
+	$(BIN)/python -m benchmarks $(BENCH_LENGTH) $(BENCH_ARGS) --json $(BENCH_FIGURES); measured=$$?; \
+	$(BIN)/python -m benchmarks.page $(BENCH_FIGURES) && exit $$measured
 
 lint: $(DEV_STAMP) ## Check style and types
 	$(BIN)/ruff check
@@ -48,12 +63,17 @@ format: $(DEV_STAMP) ## Put the code into shape
 	$(BIN)/ruff format
 
 lock: $(DEV_STAMP) ## Pin the newest versions of all dependencies, with their hashes, in requirements/
-	$(LOCK) --upgrade --extra all --extra ldap --group dev --output-file requirements/dev.txt
-	$(LOCK) --extra uwsgi --group run --constraint requirements/dev.txt --output-file requirements/run.txt
+	$(LOCK) pyproject.toml --upgrade --extra all --extra ldap --group dev --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra uwsgi --group run --constraint requirements/dev.txt --output-file requirements/run.txt
+	$(LOCK) --upgrade --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
+	$(LOCK) --upgrade --group peers --output-file requirements/peers.txt
 
 # Debian starts what it installs unless a policy-rc.d says otherwise: ours says so for as long as that takes.
-packages:
-	@missing=$$(for package in $(PACKAGES); do \
+packages: WANTED = $(PACKAGES)
+bench-packages: WANTED = $(BENCH_PACKAGES)
+bench-packages: | packages
+packages bench-packages:
+	@missing=$$(for package in $(WANTED); do \
 		dpkg-query --show --showformat='$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; done); \
 	if [ -n "$$missing" ]; then \
 		policy=/usr/sbin/policy-rc.d; \
@@ -65,11 +85,15 @@ packages:
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; \
 	fi
 
-clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) src/emperor_trio/processes/tether .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache examples/log/*.log
+clean: ## Remove the virtual environments and what tools left behind
+	rm -rf $(VENV) $(PEERS_VENV) src/emperor_trio/processes/tether examples/log/*.log \
+		.coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(PEERS_VENV)/bin/python:
+	$(PYTHON) -m venv $(PEERS_VENV)
 
 # A stamp says that this lock and this project's metadata were installed, and its native part compiled, so that the next
 # run starts at once.
@@ -78,6 +102,14 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml $(NATIVE) | $(BIN)/python
 $(DEV_STAMP): requirements/dev.txt pyproject.toml $(NATIVE) | packages $(BIN)/python
 
 $(RUN_STAMP) $(DEV_STAMP):
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python $(INSTALL) --require-hashes -r $<
+	$(BIN)/python $(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Only packages: what draws the plots, and the peers that are written in Python.
+$(BENCH_STAMP): requirements/bench.txt | $(DEV_STAMP)
+$(PEERS_STAMP): requirements/peers.txt | $(PEERS_VENV)/bin/python
+
+$(BENCH_STAMP) $(PEERS_STAMP):
+	$(@D)/bin/python $(INSTALL) --require-hashes -r $<
 	@touch $@

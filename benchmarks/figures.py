@@ -54,7 +54,8 @@ def summarize(runs: Sequence[Run], peers: Sequence[str]) -> Iterator[Row]:
         those = [run for run in runs if (run.scenario, run.size) == (scenario, size)]
         for figure in dict.fromkeys(figure for run in those for figure in run.sample):
             values = {
-                peer: [value for run in those if run.peer == peer for value in run.sample[figure]] for peer in peers
+                peer: [value for run in those if run.peer == peer for value in run.sample.get(figure, ())]
+                for peer in peers
             }
             ratios = {peer: _ratios(those, figure, peers[0], peer) for peer in peers[1:]}
             yield Row(scenario, size, figure, _spreads(values), _spreads(ratios))
@@ -65,6 +66,6 @@ def _spreads(values: dict[str, list[float]]) -> dict[str, Spread]:
 
 
 def _ratios(runs: Sequence[Run], figure: Figure, first: str, other: str) -> list[float]:
-    medians = {(run.peer, run.number): statistics.median(run.sample[figure]) for run in runs if run.sample[figure]}
+    medians = {(run.peer, run.number): statistics.median(run.sample[figure]) for run in runs if run.sample.get(figure)}
     pairs = [(medians.get((first, number)), medians.get((other, number))) for number in {run.number for run in runs}]
     return [theirs / ours for ours, theirs in pairs if ours and theirs is not None]

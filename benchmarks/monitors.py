@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.empire import Empire, Stuck
 from benchmarks.figures import Run, summarize
-from benchmarks.peers import OURS, UWSGI, Peer
+from benchmarks.peers import OURS, UWSGI, EmperorPeer
 from benchmarks.report import as_json, describe_machine, table
 from benchmarks.scenarios import SETTLE, Figure, Sample
 from benchmarks.sources import SOURCES, Source, pg_on_demand
@@ -50,8 +50,11 @@ CHANGED = Figure("change to the vassal's reload byte", "ms")
 class Court(Empire):
     """An emperor over a source in place of a folder."""
 
-    def __init__(self, peer: Peer, source: Source, size: int, binary: Path, descriptors: int | None = None) -> None:
+    def __init__(
+        self, peer: EmperorPeer, source: Source, size: int, binary: Path, descriptors: int | None = None
+    ) -> None:
         self._source = source
+        self._emperor = peer
         super().__init__(peer, size if source.remembers else 0, size, binary, descriptors)
         self._later = 0 if source.remembers else size
 
@@ -78,7 +81,7 @@ class Court(Empire):
 
     def _words(self) -> list[str]:
         own = ("--emperor", self._source.monitor)
-        return self.peer.command_of(own if self.peer is OURS else self._source.theirs, self._binary)
+        return self._emperor.command_of(own if self.peer is OURS else self._source.theirs, self.place.binary)
 
 
 class Watcher:
@@ -147,7 +150,7 @@ def measure_alone(source: Source, size: int, changes: int, idle: float) -> Sampl
         return {READ: [read], SEEN: seen, STILL: [still], MEMORY: [watcher.resident()]}
 
 
-def measure_whole(peer: Peer, source: Source, changes: int, binary: Path) -> Sample:
+def measure_whole(peer: EmperorPeer, source: Source, changes: int, binary: Path) -> Sample:
     """A whole emperor over a few vassals that are changed one after another."""
     with Court(peer, source, WHOLE, binary) as court:
         court.start()
@@ -163,7 +166,7 @@ def measure_whole(peer: Peer, source: Source, changes: int, binary: Path) -> Sam
         return {CHANGED: times}
 
 
-def measure_waiting(peer: Peer, size: int, idle: float, binary: Path) -> Sample:
+def measure_waiting(peer: EmperorPeer, size: int, idle: float, binary: Path) -> Sample:
     """A whole emperor over rows of PostgreSQL that all wait for their first connection."""
     with (
         tempfile.TemporaryDirectory() as folder,

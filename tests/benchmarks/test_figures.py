@@ -51,3 +51,10 @@ def test_the_table_has_a_line_for_each_figure() -> None:
     assert "1,234 (1,234–1,234)" in lines[3]
     assert "2,469" in lines[3]
     assert "—" in lines[4]
+
+
+def test_a_figure_that_only_one_has_is_shown_for_it_alone() -> None:
+    runs = [run(0, OURS, {BOOT: [1.0], IDLE: [2.0]}), run(0, THEIRS, {BOOT: [2.0]})]
+    rows = {row.figure: row for row in summarize(runs, [OURS, THEIRS])}
+    assert (rows[IDLE].values, rows[IDLE].ratios) == ({OURS: Spread(2.0, 2.0, 2.0, 1)}, {})
+    assert rows[BOOT].ratios == {THEIRS: Spread(2.0, 2.0, 2.0, 1)}

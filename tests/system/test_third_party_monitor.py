@@ -35,7 +35,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_it_is_listed(environment: dict[str, str]) -> None:
     listed = subprocess.run(
-        [*command_of(Kind.OURS), "monitors"],
+        [*command_of(Kind.OURS), "monitors", "--installed"],
         env=os.environ | environment,
         check=True,
         capture_output=True,

@@ -88,24 +88,22 @@ def charts(measured: Measured) -> Iterator[Chart]:
     for curve in measured.curves():
         series = {peer: points for peer in measured.peers if (points := curve.of(peer))}
         if sum(map(len, series.values())) > 1:
-            yield Chart(chart_name(curve), title(curve), curve.unit, series, curve.sizes)
-
-
-def title(curve: Curve) -> str:
-    """The figure, with the scenario in which it was measured."""
-    return f"{curve.scenario}: {curve.figure}"
+            yield Chart(chart_name(curve), curve.title, curve.unit, series, curve.sizes)
 
 
 def chart_name(curve: Curve) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", title(curve).lower()).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", curve.title.lower()).strip("-")
 
 
 def overview(measured: Measured) -> Iterator[Line]:
-    """Every figure that a peer has, too. Each peer is shown at the largest size at which it was compared."""
+    """Every figure that a peer has, too. Each peer is shown at the largest size at which it was compared.
+
+    A ratio may be 0, where a peer needs nothing.
+    """
     for curve in measured.curves():
         largest: dict[str, tuple[int, Spread]] = {}
         for row in curve.rows:
-            largest |= {peer: (row.size, ratio) for peer, ratio in row.ratios.items() if ratio.median > 0}
+            largest |= {peer: (row.size, ratio) for peer, ratio in row.ratios.items()}
         if largest:
             top = max(size for size, _ in largest.values())
             marks = [

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import cattrs
 
 from benchmarks.figures import Row, Spread
+from benchmarks.peers import OURS, PEERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,6 @@ class MeasuredRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is needed of the plan: who was compared, with the first."""
-
-    peers: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Curve:
     """One figure of one scenario at all sizes that it was measured at, the smallest first."""
 
@@ -43,8 +38,16 @@ class Curve:
     rows: Sequence[Row]
 
     @property
+    def title(self) -> str:
+        """The figure with the scenario in which it was measured: what it is called in pages."""
+        return f"{self.scenario}: {self.figure}"
+
+    @property
     def sizes(self) -> list[int]:
         return [row.size for row in self.rows]
+
+    def at(self, size: int) -> Row | None:
+        return next((row for row in self.rows if row.size == size), None)
 
     def of(self, peer: str) -> dict[int, Spread]:
         """By size, the values of one peer."""
@@ -63,19 +66,20 @@ class Measured:
     """One whole measurement. The names of its parts are those in the file."""
 
     machine: dict[str, str]
-    plan: Asked
+    plan: dict[str, Any]
     figures: list[Row]
     runs: list[MeasuredRun]
 
     @property
     def peers(self) -> list[str]:
-        """All that were measured, in the order asked for."""
-        seen = {peer for row in self.figures for peer in row.values}
-        return [peer for peer in self.plan.peers if peer in seen]
+        """All that were measured, in the order in which they are known; strangers last."""
+        seen = dict.fromkeys(peer for row in self.figures for peer in row.values)
+        known = list(PEERS)
+        return sorted(seen, key=lambda peer: known.index(peer) if peer in known else len(known))
 
     @property
     def ours(self) -> str:
-        return self.plan.peers[0]
+        return OURS.name
 
     def curves(self) -> Iterator[Curve]:
         """Every figure of every scenario, in the order in which they were first measured."""

@@ -245,7 +245,7 @@ LETTER = 4.7
 def draw_overview(lines: Sequence[Line], ours: str) -> str:
     """Of each line the marks, and below them their names, on as many lanes as they need."""
     ratios = [mark.ratio for line in lines for mark in line.marks]
-    low = min(0.5, *(ratio.median for ratio in ratios), *(ratio.low for ratio in ratios if ratio.low > 0)) / 2
+    low = min(0.5, *(value for ratio in ratios for value in (ratio.low, ratio.median) if value > 0)) / 2
     high = max(2.0, *(ratio.high for ratio in ratios)) * 2
     laid = [_lay(line, low, high) for line in lines]
     height = sum(line.height for line in laid) + 1.2
@@ -256,7 +256,7 @@ def _lay(line: Line, low: float, high: float) -> Laid:
     centres, spans = [], []
     for mark in line.marks:
         half = len(_name(mark)) * LETTER / 2
-        wanted = math.log(mark.ratio.median / low) / math.log(high / low) * ROOM_POINTS
+        wanted = math.log(max(mark.ratio.median, low) / low) / math.log(high / low) * ROOM_POINTS
         centre = min(max(wanted, half), ROOM_POINTS - half)
         centres.append(centre)
         spans.append((centre - half, centre + half + LETTER))
@@ -298,8 +298,9 @@ def _overview(figure: Figure, laid: Sequence[Laid], limits: tuple[float, float],
             )  # fmt: skip
         for mark, centre, lane in line.names:
             look = style(mark.peer)
-            axes.plot((mark.ratio.low, mark.ratio.high), (middle, middle), color=look.colour, linewidth=1, zorder=2)
-            axes.plot(mark.ratio.median, middle, color=look.colour, marker=look.marker, markersize=6, zorder=3)
+            place, left = max(mark.ratio.median, limits[0]), max(mark.ratio.low, limits[0])  # of nought: the left edge
+            axes.plot((left, mark.ratio.high), (middle, middle), color=look.colour, linewidth=1, zorder=2)
+            axes.plot(place, middle, color=look.colour, marker=look.marker, markersize=6, zorder=3, clip_on=False)
             axes.text(
                 centre / ROOM_POINTS, 1 - (middle + 0.15 + 0.135 * lane) / inches, _name(mark),
                 transform=axes.transAxes, ha="center", va="center_baseline", fontsize=7.5, color=look.colour,

@@ -62,18 +62,23 @@ def _outcome(line: Judged) -> str:
 
 
 def _sum_up(judged: Sequence[Judged]) -> str:
-    by_outcome = {
-        outcome: [
-            line.what if line.size is None else f"{line.what} ({line.size:,})"
-            for line in judged
-            if line.reached is outcome
-        ]
-        for outcome in (True, False, None)
-    }
-    said = [f"Reached: {len(by_outcome[True])} of {len(judged)}."]
-    said += [f"**Missed: {'; '.join(by_outcome[False])}.**"] if by_outcome[False] else []
-    said += [f"Not measured: {'; '.join(by_outcome[None])}."] if by_outcome[None] else []
+    said = [f"Reached: {sum(line.reached is True for line in judged)} of {len(judged)}."]
+    missed, unknown = (_list([line for line in judged if line.reached is outcome]) for outcome in (False, None))
+    said += [f"**Missed: {missed}.**"] if missed else []
+    said += [f"Not measured: {unknown}."] if unknown else []
     return " ".join(said)
+
+
+def _list(lines: Sequence[Judged]) -> str:
+    """Each figure once, with its sizes."""
+    sizes: dict[str, list[str]] = {}
+    for line in lines:
+        sizes.setdefault(line.what, []).extend([] if line.size is None else [f"{line.size:,}"])
+    return "; ".join(f"{what} ({' and '.join(some)})" if some else what for what, some in sizes.items())
+
+
+def vassals(size: int) -> str:
+    return f"{size:,} vassal{'s' * (size != 1)}"
 
 
 def losses(measured: Measured) -> str:
@@ -87,7 +92,7 @@ def losses(measured: Measured) -> str:
 def _loss(line: Line) -> str:
     better = [mark for mark in line.marks if mark.ratio.median < 1 and mark.peer != LimitPeer.name]
     said = ", ".join(f"{mark.label} ×{number(mark.ratio.median)}" for mark in better)
-    return f"- {line.figure}, {line.size:,} vassals: {said}" if said else ""
+    return f"- {line.figure}, {vassals(line.size)}: {said}" if said else ""
 
 
 def picture(measured: Measured, folder: str) -> str:
@@ -160,7 +165,7 @@ def terminal_table(judged: Sequence[Judged]) -> str:
     """The same for a terminal: what was missed catches the eye."""
     lines = []
     for line in judged:
-        size = "" if line.size is None else f", {line.size:,} vassals"
+        size = "" if line.size is None else f", {vassals(line.size)}"
         lines.append(
             f"{_outcome(line).strip('*').upper() if line.reached is False else _outcome(line):12}  {line.what}{size}"
         )

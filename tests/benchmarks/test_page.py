@@ -99,11 +99,11 @@ def test_the_project_s_targets_can_be_read_and_a_word_that_is_none_of_theirs_is_
 def test_missed_targets_are_said_plainly() -> None:
     targets = [
         Target("reign", BOOT.name, [1000], "fast", [Bound(9)]),
-        Target("reign", CHANGE.name, [10, 9000], "at once", [Bound(1)]),
+        Target("reign", CHANGE.name, [10, 4000, 9000], "at once", [Bound(1)]),
     ]
     text = page.targets_table(list(judge(FIGURES, Targets(LAX, targets))))
     assert text.splitlines()[0] == (
-        f"Reached: 2 of 4. **Missed: {CHANGE.name} (10).** Not measured: {CHANGE.name} (9,000)."
+        f"Reached: 2 of 5. **Missed: {CHANGE.name} (10).** Not measured: {CHANGE.name} (4,000 and 9,000)."
     )
     assert f"| {CHANGE.name} | 10 | uwsgi 1,500 ms | 2.00 ms | at once | **missed** |" in text
     assert f"| {CHANGE.name} | 9,000 | — | — | at once | not measured |" in text

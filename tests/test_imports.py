@@ -36,7 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "monitors": {"ports", "formats", "masking"} | NOUNS,
     "checking": {"model", "errors", "formats", "masking"},
     "survey": {"model", "events", "errors", "law", "ports", "settings", "masking", "monitors", "app", "checking"},
-    "control": {"ports", "masking", "listening", "vassal_logs"} | NOUNS,
+    "control": {"ports", "masking", "listening", "strangers", "vassal_logs"} | NOUNS,
     "outlets": {"ports", "control", "masking", "strangers", "listening", "vassal_logs"} | NOUNS,
     "testing": ABOVE_ACTORS,
     "cli": {

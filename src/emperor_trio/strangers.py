@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import termios
+import threading
 from contextlib import suppress
 from typing import Protocol
 
@@ -26,6 +27,17 @@ class Shuttable(Protocol):
     def fileno(self) -> int: ...
 
     def shutdown(self, flag: int, /) -> None: ...
+
+
+class Droppable(Shuttable, Protocol):
+    """The same, for closing it."""
+
+    @property
+    def family(self) -> int: ...
+
+    def close(self) -> None: ...
+
+    def detach(self) -> int: ...
 
 
 def refuse_descriptors(ours: socket.socket) -> None:
@@ -56,3 +68,11 @@ def end(ours: Shuttable) -> bool:
     with suppress(OSError):
         return not struct.unpack("i", fcntl.ioctl(ours, termios.FIONREAD, bytes(4)))[0]
     return True
+
+
+def drop(ours: Droppable) -> None:
+    """Close it: in a thread of its own where something lies unread that may take long to close."""
+    if ours.family != socket.AF_UNIX or end(ours):
+        ours.close()
+    else:
+        threading.Thread(target=os.close, args=(ours.detach(),), daemon=True).start()

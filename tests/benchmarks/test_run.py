@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import scenarios
-from benchmarks.__main__ import AGENDA, FULL, QUICK, chosen, main, turns
+from benchmarks.__main__ import AGENDA, FULL, QUICK, Agenda, chosen, main, turns
 from benchmarks.peers import PEERS
 from benchmarks.scenarios import (
     ASKED_CHANGE,
@@ -73,7 +73,7 @@ def test_a_peer_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str], m
 
 
 @pytest.mark.parametrize("agenda", [AGENDA, FULL, QUICK])
-def test_what_a_peer_lacks_is_not_asked_of_it(agenda: dict[str, dict[int, list[str]]]) -> None:
+def test_what_a_peer_lacks_is_not_asked_of_it(agenda: Agenda) -> None:
     told = list(turns(agenda, 2))
     assert {turn.scenario for turn in told} == set(agenda)
     for turn in told:

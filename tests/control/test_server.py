@@ -6,12 +6,13 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
 import trio
+from trio_websocket import wrap_client_stream
 
 from emperor_trio import events
 from emperor_trio.control import server as server_module
@@ -43,6 +44,8 @@ from emperor_trio.control.messages import (
     Usage,
     Vassal,
     Verdicts,
+    decode_answer,
+    encode,
 )
 from emperor_trio.control.place import bind_control, default_path, find_socket
 from emperor_trio.control.server import ControlServer
@@ -295,28 +298,123 @@ async def test_half_open_connections_make_room_for_others(path: Path, monkeypatc
             stream.close()
 
 
-async def test_without_the_right_nothing_is_commanded(path: Path) -> None:
-    realm = FakeRealm("a.ini")
+@asynccontextmanager
+async def letting_strangers_in(realm: FakeRealm, path: Path) -> AsyncIterator[ControlServer]:
+    """As the gateway does it for those without the token."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
     server = ControlServer(realm, lambda event: None)
-    async with trio.open_nursery() as nursery:
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
 
-        async def gateway() -> None:
-            connection, _ = await trio.socket.from_stdlib_socket(listener).accept()
-            await server.serve(trio.SocketStream(connection), commands=False)
+            async def serve(connection: trio.socket.SocketType) -> None:
+                await server.serve(trio.SocketStream(connection), commands=False)
 
-        nursery.start_soon(gateway)
-        async with connect(str(path)) as client:
-            assert not client.greeting.commands
-            for request in (Command(0, Verb.STOP, Selection()), Scan(0), Shutdown(0)):
-                answer = await client.request(request)
-                assert isinstance(answer, Refused)
-                assert "may only look" in answer.error
-            assert isinstance(await client.request(Look(0)), Snapshot)
-        nursery.cancel_scope.cancel()
+            async def gateway() -> None:
+                accepting = trio.socket.from_stdlib_socket(listener)
+                while True:
+                    nursery.start_soon(serve, (await accepting.accept())[0])
+
+            nursery.start_soon(server.hub.run)
+            nursery.start_soon(gateway)
+            yield server
+            nursery.cancel_scope.cancel()
     listener.close()
+
+
+async def test_strangers_can_follow_only_so_many_selections(path: Path) -> None:
+    realm = FakeRealm("a.ini")
+    refused = None
+    async with letting_strangers_in(realm, path), connect(str(path)) as client, AsyncExitStack() as stack:
+        for number in range(8):
+            which = Selection(tuple(f"{number}-{pattern}*" for pattern in range(90)))
+            messages = await stack.enter_async_context(client.subscribe(Subscribe(0, which)))
+            try:
+                assert isinstance(await anext(messages), Snapshot)
+            except ControlError as error:
+                refused = number, str(error)
+                break
+        assert refused == (5, "too many different selections are followed now; follow all vassals, or come back later")
+        plain = await stack.enter_async_context(client.subscribe(Subscribe(0)))
+        assert isinstance(await anext(plain), Snapshot)
+
+
+async def test_wildcards_are_few_and_names_may_be_many(path: Path) -> None:
+    async with serving(FakeRealm("a.ini"), path), connect(str(path)) as client:
+        answer = await client.request(Look(0, Selection(tuple(f"{number}*" for number in range(101)))))
+        assert isinstance(answer, Refused)
+        assert "more than 100 names with wildcards" in answer.error
+        answer = await client.request(Look(0, Selection((*(f"{number}.ini" for number in range(5000)), "a.ini"))))
+        assert isinstance(answer, Snapshot)
+        assert [row.name for row in answer.vassals] == ["a.ini"]
+
+
+async def test_an_id_that_is_in_use_is_refused_and_the_first_goes_on(path: Path) -> None:
+    """Over a bare websocket: the client that ships never does it."""
+    async with serving(FakeRealm("a.ini"), path), trio.open_nursery() as nursery:
+        stream = await trio.open_unix_socket(str(path))
+        try:
+            socket_ = await wrap_client_stream(nursery, stream, "localhost", "/ws")
+
+            async def wait_for(kind: type) -> object:
+                while True:
+                    answer = decode_answer(str(await socket_.get_message()))
+                    if isinstance(answer, kind):
+                        return answer
+
+            for request, kind in ((Measure(1, (Key(MONITOR, "a.ini"),)), Usage), (Subscribe(2), Snapshot)):
+                await socket_.send_message(encode(request))
+                await wait_for(kind)
+            for again in (Measure(1, ()), Subscribe(1), Tail(2, Key(MONITOR, "a.ini"), 5), Subscribe(2)):
+                await socket_.send_message(encode(again))
+                answer = await wait_for(Refused)
+                assert isinstance(answer, Refused)
+                assert "is in use" in answer.error or isinstance(again, Tail)  # there are no logs here
+            await wait_for(Usage)
+            await wait_for(Tick)
+        finally:
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await trio.aclose_forcefully(stream)
+
+
+async def test_what_is_no_name_is_refused(path: Path) -> None:
+    async with serving(FakeRealm("a.ini"), path), connect(str(path)) as client:
+        for name in ("\ud800", "a\udc7f"):
+            answer = await client.request(Show(0, Key(MONITOR, name)))
+            assert isinstance(answer, Refused)
+        answer = await client.request(Show(0, Key(MONITOR, "caf\udce9.ini")))
+        assert isinstance(answer, Refused)
+        assert "there is no vassal" in answer.error
+
+
+async def test_a_fault_of_ours_ends_one_connection_and_is_told_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Event] = []
+    realm = FakeRealm("a.ini")
+    async with serving(realm, path, told), connect(str(path)) as bystander:
+        monkeypatch.setattr(realm, "command_line", lambda vassal: 1 // 0)
+        for _ in range(3):
+            async with connect(str(path)) as client:
+                with pytest.raises(ConnectionLost):
+                    await client.request(Show(0, Key(MONITOR, "a.ini")))
+        assert isinstance(await bystander.request(Look(0)), Snapshot)
+    assert [event.text for event in told] == [
+        "the control channel ended a connection: ZeroDivisionError: integer division or modulo by zero"
+    ]
+
+
+async def test_without_the_right_nothing_is_commanded(path: Path) -> None:
+    realm = FakeRealm("a.ini")
+    async with letting_strangers_in(realm, path), connect(str(path)) as client:
+        assert not client.greeting.commands
+        for request in (Command(0, Verb.STOP, Selection()), Scan(0), Shutdown(0)):
+            answer = await client.request(request)
+            assert isinstance(answer, Refused)
+            assert "may only look" in answer.error
+        assert isinstance(await client.request(Look(0)), Snapshot)
     assert (realm.orders, realm.stopped, realm.scanned) == ([], "", [])
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -116,11 +118,13 @@ def test_names_of_its_own(emperor: EmperorUnderTest, port: int) -> None:
 # --- the channel behind it ---
 
 
-def converse(port: int, *, token: str = "", origin: str | None = None) -> tuple[Greeting, object]:
+def converse(
+    port: int, *, token: str = "", origin: str | None = None, scheme: str = "Bearer"
+) -> tuple[Greeting, object]:
     """What the channel says, and whether it takes a command."""
 
     async def talk() -> tuple[Greeting, object]:
-        headers = [(b"Authorization", f"Bearer {token}".encode())] if token else []
+        headers = [(b"Authorization", f"{scheme} {token}".encode())] if token else []
         if origin is not None:
             headers.append((b"Origin", origin.encode()))
         with trio.fail_after(PATIENCE):
@@ -252,3 +256,32 @@ def test_guesses_of_the_token_are_slowed_down(emperor: EmperorUnderTest, port: i
     emperor.touch("a.ini")
     emperor.wait_vassal("a.ini", respawns=1)
     assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
+
+
+def test_guesses_of_others_do_not_keep_out_who_has_the_token(
+    emperor: EmperorUnderTest, port: int, token_file: Path
+) -> None:
+    start(emperor, port, "--gateway-token-file", str(token_file))
+    enough = threading.Event()
+
+    def guess() -> None:
+        while not enough.is_set():
+            with contextlib.suppress(OSError):  # answers are slow, the last ones come after the emperor's end
+                knock(port, token="fedcba9876543210fedcba9876543210")
+
+    for _ in range(50):
+        threading.Thread(target=guess, daemon=True).start()
+    try:
+        for _ in range(5):
+            assert converse(port, token=TOKEN)[0].commands
+    finally:
+        enough.set()
+
+
+def test_the_login_of_a_proxy_is_no_token(emperor: EmperorUnderTest, port: int, token_file: Path) -> None:
+    """A proxy passes on the header with which it was logged in to."""
+    start(emperor, port, "--gateway-token-file", str(token_file))
+    for _ in range(15):
+        greeting, answer = converse(port, token=TOKEN, scheme="Basic")
+        assert not greeting.commands
+        assert isinstance(answer, Refused)

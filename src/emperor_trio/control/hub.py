@@ -19,6 +19,7 @@ import trio
 
 from emperor_trio.control.history import History
 from emperor_trio.control.messages import Key, Monitor, Selection, Vassal, encode_part, event_of
+from emperor_trio.errors import ControlError
 from emperor_trio.events import (
     CommandReceived,
     Event,
@@ -50,6 +51,12 @@ SLICE = 50
 BUS_LIMIT = 20_000
 """Events that wait for the hub at most; a boot of ten thousand vassals brings some of them at once."""
 
+MOST_PATTERNS = 100
+"""Names with wildcards in one selection at most. Those without may be many: they cost nothing."""
+
+MOST_OF_STRANGERS = 500
+"""Patterns, and feeds of their own, of all those together who may not command: each event is held against each."""
+
 MOST_EVENTS = 2000
 """Events at once at most; of more than that it is only told how many there were."""
 
@@ -61,13 +68,21 @@ AT_ONCE = 20
 
 
 class Selector:
-    """Which vassals a :class:`~emperor_trio.control.messages.Selection` means."""
+    """Which vassals a :class:`~emperor_trio.control.messages.Selection` means. Raises
+    :class:`~emperor_trio.errors.ControlError` for too many patterns."""
 
     def __init__(self, which: Selection) -> None:
         self._monitor = which.monitor
         self._names = frozenset(which.names)
-        patterns = () if which.exact else (name for name in which.names if any(c in name for c in "*?["))
+        patterns = () if which.exact else tuple(name for name in which.names if any(c in name for c in "*?["))
+        if len(patterns) > MOST_PATTERNS:
+            raise ControlError(f"more than {MOST_PATTERNS} names with wildcards at once; without any there may be more")
         self._patterns = [re.compile(translate(pattern)) for pattern in patterns]
+
+    @property
+    def weight(self) -> int:
+        """What it costs to look for a vassal here, in patterns."""
+        return 1 + len(self._patterns)
 
     @property
     def narrow(self) -> bool:
@@ -130,6 +145,7 @@ class _Feed:
     happened: list[Occurrence] = field(default_factory=list)
     monitors: bool = False
     absent: tuple[VassalId, ...] = ()
+    trusted: bool = False
 
     def note(self, occurrence: Occurrence) -> bool:
         """Whether there is news now."""
@@ -166,11 +182,14 @@ class Hub:
                 nursery.cancel_scope.cancel()
 
     @contextmanager
-    def follow(self, filter_: Filter, follower: Follower) -> Iterator[None]:
-        """Have a follower offered all changes while the block lasts."""
+    def follow(self, filter_: Filter, follower: Follower, *, trusted: bool = True) -> Iterator[None]:
+        """Have a follower offered all changes while the block lasts. Raises
+        :class:`~emperor_trio.errors.ControlError` where those who are not ``trusted`` follow too much already."""
         feed = self._feeds.get(filter_)
         if feed is None:
-            feed = self._feeds[filter_] = _Feed(filter_, absent=self._realm.absent())
+            if not trusted:
+                self._check_weight(filter_.selector.weight)
+            feed = self._feeds[filter_] = _Feed(filter_, absent=self._realm.absent(), trusted=trusted)
         feed.followers.add(follower)
         try:
             yield
@@ -178,6 +197,11 @@ class Hub:
             feed.followers.discard(follower)
             if not feed.followers:
                 self._feeds.pop(filter_, None)
+
+    def _check_weight(self, more: int) -> None:
+        strangers = sum(feed.filter.selector.weight for feed in self._feeds.values() if not feed.trusted)
+        if strangers + more > MOST_OF_STRANGERS:
+            raise ControlError("too many different selections are followed now; follow all vassals, or come back later")
 
     def _note(self, occurrence: Occurrence) -> None:
         event = occurrence.event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
 
 import trio
@@ -17,6 +17,9 @@ PAUSE = 0.25
 
 MOST_LINES = 10_000
 """Lines of the past at most."""
+
+PIECE = 32 * 1024
+"""Bytes of lines that are told at once; the rest waits until those are taken."""
 
 Lines = tuple[Sequence[str], int]
 
@@ -36,12 +39,13 @@ class FileLogs:
         """The last lines, and then what comes; see :data:`~emperor_trio.control.session.LogReader`."""
         path = self.path(vassal)
         with closing(await trio.to_thread.run_sync(Follower, path)) as follower:
-            yield _text(await trio.to_thread.run_sync(tail, path, max(min(lines, MOST_LINES), 0))), 0
+            for some in pieces(await trio.to_thread.run_sync(tail, path, max(min(lines, MOST_LINES), 0))):
+                yield some, 0
             while follow:
                 found = await trio.to_thread.run_sync(follower.read)
-                if found:
-                    yield _text(found), 0
-                else:
+                for some in pieces(found):
+                    yield some, 0
+                if not found:
                     await trio.sleep(PAUSE)
 
 
@@ -58,9 +62,22 @@ class PipedLogs:
                 "with --vassal-logs - what vassals print is kept by nobody: follow it (-f), or give --vassal-logs DIR"
             )
         with self._source.subscribe(vassal) as news:
-            async for some in news:
-                yield _text(some.data.splitlines()), some.dropped
+            async for news_ in news:
+                dropped = news_.dropped
+                for some in pieces(news_.data.splitlines()):
+                    yield some, dropped
+                    dropped = 0
 
 
-def _text(lines: Sequence[bytes]) -> list[str]:
-    return [line.decode("utf-8", "replace") for line in lines]
+def pieces(lines: Sequence[bytes]) -> Iterator[list[str]]:
+    """The same lines as text, in pieces of :data:`PIECE` bytes or so. Without lines, none."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        piece.append(line.decode("utf-8", "replace"))
+        size += len(line)
+        if size >= PIECE:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece

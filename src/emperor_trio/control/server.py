@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 
 import trio
@@ -22,14 +21,17 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError,
 
 from emperor_trio.control.hub import Hub
 from emperor_trio.control.messages import MAX_REQUEST, Greeting, SettingList, encode
+from emperor_trio.control.pacing import PacedStream
 from emperor_trio.control.place import bind_control
 from emperor_trio.control.session import LogReader, Services, Session
+from emperor_trio.control.turns import Allowance
 from emperor_trio.errors import ControlError
 from emperor_trio.events import Event, Notice
 from emperor_trio.listening import Listening
 from emperor_trio.masking import masked
 from emperor_trio.model import VassalId
 from emperor_trio.ports import Realm
+from emperor_trio.strangers import drop, refuse_descriptors
 
 SUBPROTOCOL = "emperor-trio.v1"
 """What a client may propose, and browsers have to."""
@@ -46,6 +48,9 @@ GOODBYE = 1.0
 
 STRANGERS = 32
 """Users of whom it is said, once each, that they may not come in."""
+
+MOST_TOLD = 20
+"""Different faults of our own that are told of."""
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -89,6 +94,9 @@ class ControlServer:
         self._clients: OrderedDict[int, _Client] = OrderedDict()
         self._count = 0
         self._strangers: set[int] = set()
+        self._told: set[str] = set()
+        self._allowances = {True: Allowance(), False: Allowance()}
+        """Of those who may command, and of the others."""
         self._version = version("emperor-trio")
         self._host = socket.gethostname()
 
@@ -104,6 +112,7 @@ class ControlServer:
         """Listen. Raises :class:`~emperor_trio.errors.UsageError` where that is impossible. Idempotent."""
         if self._bound is None and self._address is not None:
             self._bound = bind_control(self._address, owner)
+            refuse_descriptors(self._bound.socket)
 
     def close(self) -> None:
         """Listen no more, and remove the socket's path where it is ours. Idempotent."""
@@ -130,7 +139,7 @@ class ControlServer:
         with trio.CancelScope() as scope:
             client = self._clients[number] = _Client(scope)
             try:
-                await self._converse(client, stream, commands)
+                await self._converse(client, PacedStream(stream, self._allowances[commands].turns), commands)
             except* (ConnectionClosed, ConnectionRejected, HandshakeError, ControlError):
                 pass  # it left, or was none, or took nothing
             except* (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -152,7 +161,8 @@ class ControlServer:
             try:
                 await socket_.send_message(encode(self._greeting(commands)))
                 client.greeted = True
-                await Session(socket_, self._realm, self.hub, self._services, commands).run()
+                allowance = self._allowances[commands]
+                await Session(socket_, self._realm, self.hub, self._services, commands, allowance).run()
             finally:
                 with trio.move_on_after(GOODBYE, shield=True):
                     await socket_.aclose()
@@ -183,9 +193,26 @@ class ControlServer:
                 await trio.sleep(0.1)  # no room for it now, or it is over already
                 continue
             if self._let_in(connection):
-                nursery.start_soon(partial(self.serve, trio.SocketStream(connection), commands=True))
+                nursery.start_soon(self._serve_local, connection)
             else:
-                connection.close()
+                drop(connection)
+
+    async def _serve_local(self, connection: trio.socket.SocketType) -> None:
+        """Whatever befalls one client harms no other."""
+        try:
+            await self.serve(trio.SocketStream(connection), commands=True)
+        except OSError:
+            connection.close()  # it is over already
+        except Exception as error:
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        text = f"the control channel ended a connection: {type(error).__name__}: {error}"[:500]
+        if text not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(text)
+            self._publish(Notice(text))
 
     def _let_in(self, connection: trio.socket.SocketType) -> bool:
         """Whether root or our own user is at the other end."""

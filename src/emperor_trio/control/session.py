@@ -7,8 +7,8 @@ What nobody waits for (changes) is dropped where the client is too slow, and mad
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -55,7 +55,7 @@ from emperor_trio.control.messages import (
     event_of,
     readable_id,
 )
-from emperor_trio.control.turns import Turns
+from emperor_trio.control.turns import Allowance
 from emperor_trio.control.usage import Meter, read
 from emperor_trio.errors import ControlError
 from emperor_trio.events import Level
@@ -79,6 +79,9 @@ QUIET = 1.0
 
 MEASURE = 2.0
 """Seconds between two looks at CPU and memory."""
+
+MOST_CHOSEN = 200
+"""Vassals that are held against a selection before everyone else has a turn."""
 
 SCAN_LIMIT = 60.0
 """Seconds until a scan is answered though a monitor still looks."""
@@ -106,7 +109,6 @@ class Services:
     log_path: Callable[[VassalId], str] = lambda vassal: ""
     logs: LogReader | None = None
     lost: Callable[[int], None] = lambda events: None
-    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(eq=False)
@@ -138,13 +140,14 @@ class _Subscription:
 
 @dataclass(eq=False)
 class Session:
-    """``commands`` says whether this client may command."""
+    """``commands`` says whether this client may command; ``allowance`` bounds what it and its like cost."""
 
     socket: Socket
     realm: Realm
     hub: Hub
     services: Services
     commands: bool
+    allowance: Allowance
     subscriptions: dict[int, _Subscription] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -193,12 +196,20 @@ class Session:
         self._bell.set()
 
     async def send(self, answer: AnyAnswer) -> None:
-        await self._send(encode(answer))
+        """Encoded when it is its turn, so that of many answers one is in memory as text."""
+        with self._patience():
+            async with self._sending:
+                await self.socket.send_message(encode(answer))
 
     async def _send(self, text: str) -> None:
-        with trio.move_on_after(STUCK) as limit:
+        with self._patience():
             async with self._sending:
                 await self.socket.send_message(text)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        with trio.move_on_after(STUCK) as limit:
+            yield
         if limit.cancelled_caught:
             raise ControlError("it takes nothing")
 
@@ -228,12 +239,20 @@ class Session:
         if subscription.filter.vassals:
             await self._send_snapshot(subscription.id, subscription.filter.selector)
 
+    async def _chosen(self, selector: Selector, vassals: Sequence[VassalId]) -> list[VassalId]:
+        """Those that are meant, found piece by piece."""
+        found: list[VassalId] = []
+        for first in range(0, len(vassals), MOST_CHOSEN):
+            those = vassals[first : first + MOST_CHOSEN]
+            found += await self.allowance.turns.take(lambda those=those: list(filter(selector, those)))  # type: ignore[misc]
+        return found
+
     async def _send_snapshot(self, number: int, selector: Selector) -> None:
-        absent = tuple(Key.of(vassal) for vassal in self.realm.absent() if selector(vassal))
-        meant = [vassal for vassal in self.realm.vassal_ids() if selector(vassal)]
+        absent = tuple(map(Key.of, await self._chosen(selector, self.realm.absent())))
+        meant = await self._chosen(selector, self.realm.vassal_ids())
         for first in range(0, max(len(meant), 1), MOST_ROWS):
             those, last = meant[first : first + MOST_ROWS], first + MOST_ROWS >= len(meant)
-            await self._send(await self.services.turns.take(partial(self._piece, number, those, absent, last)))
+            await self._send(await self.allowance.turns.take(partial(self._piece, number, those, absent, last)))
 
     def _piece(self, number: int, those: Sequence[VassalId], absent: tuple[Key, ...], last: bool) -> str:
         """A part of a snapshot, as it goes out; the last one has all that is told once."""
@@ -256,7 +275,7 @@ class Session:
             await self.send(Refused(0, "messages are text"))
             return
         try:
-            request = decode_request(message)
+            request = await self.allowance.turns.take(partial(decode_request, message))
         except ControlError as error:
             await self.send(Refused(readable_id(message), str(error)))
             return
@@ -299,15 +318,15 @@ class Session:
                 told = self.services.settings()
                 return SettingList(number, told.settings, told.arguments, told.directory)
             case Names(number, prefix, monitor, most):
-                return await self.services.turns.take(partial(self._names, number, prefix, monitor, most))
+                return await self.allowance.turns.take(partial(self._names, number, prefix, monitor, most))
 
     async def _command(self, number: int, verb: Verb, which: Selection) -> AnyAnswer:
         selector = Selector(which)
-        vassals = [vassal for vassal in self.realm.vassal_ids() if selector(vassal)]
+        vassals = await self._chosen(selector, self.realm.vassal_ids())
         if not (which.exact and which.names):
             vassals = [vassal for vassal in vassals if not vassal.ordinal]
         if verb is Verb.START:
-            vassals += [vassal for vassal in self.realm.absent() if selector(vassal)]
+            vassals += await self._chosen(selector, self.realm.absent())
         verdicts = await self.realm.order(verb, vassals) if vassals else ()
         return Verdicts(
             number,
@@ -360,12 +379,14 @@ class Session:
             level = Level[request.level.upper()]
         except KeyError:
             raise ControlError(f"{request.level!r} is no level: debug, info, warning, error") from None
-        if len(self.subscriptions) >= MOST_SUBSCRIPTIONS or request.id in self.subscriptions:
-            raise ControlError(f"there are {MOST_SUBSCRIPTIONS} subscriptions at most, each with an id of its own")
+        self._check_id(request.id)
+        if len(self._leave) >= MOST_SUBSCRIPTIONS:
+            raise ControlError(f"there are {MOST_SUBSCRIPTIONS} subscriptions at most")
         filter_ = Filter(request.which, request.vassals, request.events, level)
         subscription = _Subscription(request.id, filter_, self, stale=request.vassals)
-        leave = self._leave[request.id] = ExitStack()
-        leave.enter_context(self.hub.follow(filter_, subscription))
+        leave = ExitStack()
+        leave.enter_context(self.hub.follow(filter_, subscription, trusted=self.commands))
+        self._leave[request.id] = leave
         if request.recent > 0:
             meant = filter_.selector if filter_.selector.narrow else None
             recent = self.hub.history.recent(filter_.wants, request.recent, meant)
@@ -391,6 +412,7 @@ class Session:
         """Look every two seconds, until a newer request comes."""
         if len(request.vassals) > MOST_MEASURED:
             raise ControlError(f"at most {MOST_MEASURED} vassals are measured at once: those in view")
+        self._check_id(request.id)
         if self._measure is not None:
             self._measure.cancel()
         self._make_room()
@@ -403,9 +425,13 @@ class Session:
                     await self.send(Usage(request.id, self.services.wall(), await self._look(request.vassals, meter)))
                     await trio.sleep(MEASURE)
             finally:
-                if self._jobs.get(request.id) is scope:
-                    del self._jobs[request.id]
+                del self._jobs[request.id]
         return None if request.vassals else Done(request.id)
+
+    def _check_id(self, number: int) -> None:
+        """Raises ControlError where something that lasts has this id already."""
+        if number in self._jobs or number in self._leave:
+            raise ControlError(f"the id {number} is in use: unsubscribe from it first, or take another one")
 
     def _make_room(self) -> None:
         """Raises ControlError where this client has enough under way."""
@@ -418,7 +444,7 @@ class Session:
             seen = self.realm.vassal(key.vassal)
             if seen is not None and seen.pid > 0:
                 pids[key] = seen.pid
-        found = await trio.to_thread.run_sync(read, list(pids.values()))
+        found = await self.allowance.look(partial(read, list(pids.values())))
         shares = meter.shares(found)
         return tuple(
             Measured(key.monitor, key.name, key.ordinal, shares.get(pid, 0.0), use.memory_bytes, use.processes)
@@ -431,7 +457,12 @@ class Session:
             raise ControlError(
                 "vassals print where the emperor does; start it with --vassal-logs DIR to keep each one's log"
             )
+        self._check_id(request.id)
         self._make_room()
+        try:
+            self.allowance.logs.acquire_nowait()
+        except trio.WouldBlock:
+            raise ControlError("too many logs are read at once; try again later") from None
         with trio.CancelScope() as scope:
             self._jobs[request.id] = scope
             self.wake()
@@ -440,4 +471,5 @@ class Session:
                     await self.send(LogLines(request.id, tuple(lines), lost))
             finally:
                 del self._jobs[request.id]
+                self.allowance.logs.release()
         return LogLines(request.id, (), last=True)

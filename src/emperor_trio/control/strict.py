@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from typing import Any, get_args, get_origin
 
@@ -32,7 +33,7 @@ def converter_of(union: Any, tag: Callable[[type], str], *, request: bool) -> Co
     """
     converter = Converter(forbid_extra_keys=request)
     converter.register_structure_hook(bool, lambda value, _: _of(value, bool))
-    converter.register_structure_hook(str, lambda value, _: _of(value, str))
+    converter.register_structure_hook(str, lambda value, _: _nameable(_of(value, str)) if request else _of(value, str))
     converter.register_structure_hook(float, lambda value, _: float(_of(value, float, int)))
     converter.register_structure_hook(int, lambda value, _: _bounded(_of(value, int)) if request else _of(value, int))
 
@@ -78,6 +79,13 @@ def _of(value: Any, *kinds: type) -> Any:
     if type(value) not in kinds:
         raise TypeError
     return value
+
+
+def _nameable(text: Any) -> Any:
+    """No text that the system could not take for a name: what is no UTF-8 in one comes as Python's surrogateescape."""
+    if not text.isascii():
+        os.fsencode(text)  # raises UnicodeEncodeError, which is a ValueError
+    return text
 
 
 def _bounded(value: int) -> int:

@@ -35,6 +35,7 @@ from emperor_trio.outlets.http_head import (
 )
 from emperor_trio.outlets.stats import Shared, encode
 from emperor_trio.ports import EmperorStatistics
+from emperor_trio.strangers import refuse_descriptors
 
 FAREWELL = 1.0
 """Seconds for a client to take the last answer, before its connection is closed."""
@@ -116,6 +117,7 @@ class GatewayOutlet:
             self._listening = (
                 listen_on("--gateway", self._address) if isinstance(self._address, str) else adopt(self._address)
             )
+            refuse_descriptors(self._listening.socket)
         return self._listening
 
     def close(self) -> None:

@@ -140,7 +140,9 @@ def _token(request: Request, offered: Iterable[str]) -> tuple[bytes | None, bool
     header = request.one("authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")
-        return (token.strip().encode("latin-1") if scheme.lower() == "bearer" else b""), True
+        if scheme.lower() == "bearer":
+            return token.strip().encode("latin-1"), True
+        # Another scheme is for a proxy in front of us, which asks for a password and passes it on.
     encoded = [word.removeprefix(TOKEN_PREFIX) for word in offered if word.startswith(TOKEN_PREFIX)]
     if not encoded:
         return None, False

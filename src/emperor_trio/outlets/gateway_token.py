@@ -29,7 +29,7 @@ PAUSE = 1.0
 """Seconds by which the answer to a wrong token is late, and in which one guess more becomes free."""
 
 MOST_WAITING = 32
-"""Tokens that wait for their turn; more are taken for wrong at once."""
+"""Wrong tokens whose answers wait for their turn; more are answered after one pause."""
 
 BURST = 60.0
 """Seconds without a wrong token after which one is news again."""
@@ -120,7 +120,11 @@ def _reason(error: OSError | ValueError) -> str:
 
 @dataclass(slots=True)
 class Guesses:
-    """How fast tokens may be tried, all clients together: a few at once, then one a second, in the order they came."""
+    """How fast wrong tokens are answered, all clients together: a few at once, then one a second, as they came.
+
+    The right one waits for none of them: whoever floods the gateway with wrong ones keeps nobody out. So what bounds
+    guessing is how many connections there may be at once, each of which has one answer in a second at best.
+    """
 
     publish: Callable[[Event], None]
     _spare: float = FREE_GUESSES
@@ -130,12 +134,13 @@ class Guesses:
 
     async def check(self, token: bytes, file: TokenFile, peer: str) -> bool:
         """Whether it is the right token. A wrong one is answered late."""
+        if await file.matches(token):
+            return True
         if self._line.statistics().tasks_waiting >= MOST_WAITING:
+            await trio.sleep(PAUSE)
             return False
         async with self._line:
             await trio.sleep(max(1 - self._refill(), 0.0) * PAUSE)
-            if await file.matches(token):
-                return True
             self._spare = self._refill() - 1
             self._tell(peer)
         await trio.sleep(PAUSE)

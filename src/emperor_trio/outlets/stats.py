@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
@@ -24,7 +23,7 @@ from emperor_trio.masking import masked
 from emperor_trio.model import Owner
 from emperor_trio.outlets.text import well_formed
 from emperor_trio.ports import BlacklistStatistics, EmperorStatistics, MonitorStatistics, VassalStatistics
-from emperor_trio.strangers import end, refuse_descriptors
+from emperor_trio.strangers import drop, refuse_descriptors
 
 READERS = 64
 """Connections at once; one more ends the oldest, so that slow readers can't shut out the others."""
@@ -273,7 +272,7 @@ class StatsOutlet:
                 raise
             finally:
                 self._readers.pop(number, None)
-                await _close(stream)
+                drop(stream.socket)
 
     async def _answer(self, stream: trio.SocketStream, limit: trio.CancelScope) -> None:
         if self._http and not await _hear(stream):
@@ -297,11 +296,3 @@ async def _hear(stream: trio.SocketStream) -> bytes:
     except OSError as error:
         raise trio.BrokenResourceError from error
     raise trio.BrokenResourceError("it sends descriptors")
-
-
-async def _close(stream: trio.SocketStream) -> None:
-    """In a thread of its own where something lies unread that may take long to close."""
-    if stream.socket.family != socket.AF_UNIX or end(stream.socket):
-        await trio.aclose_forcefully(stream)
-    else:
-        threading.Thread(target=os.close, args=(stream.socket.detach(),), daemon=True).start()

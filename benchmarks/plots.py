@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.charts import Chart, Line, Mark, Scale, charts, lanes, overview, spread_out
+from benchmarks.figures import Spread
 from benchmarks.measured import Measured, load, number
 
 if TYPE_CHECKING:
@@ -71,9 +72,17 @@ SETTINGS = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
 }
+NOT_SEEN = r"font-family: 'DejaVu Sans'; ?| transform=\"rotate\(-0 [^)]*\)\"|(?<=\.\d\d)\d+| +$"
 FONTS = "system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
-UNITS = {"s": "Seconds", "ms": "Milliseconds", "%": "Percent of one core", "MB": "Megabytes", "kB": "Kilobytes"}
+UNITS = {
+    "s": "Seconds",
+    "ms": "Milliseconds",
+    "%": "Percent of one core",
+    "MB": "Megabytes",
+    "kB": "Kilobytes",
+    "vassals": "Number",
+}
 
 WIDTH = 7.2
 """Inches, of 72 points."""
@@ -288,6 +297,7 @@ def _overview(figure: Figure, laid: Sequence[Laid], limits: tuple[float, float],
             text, (1, 0), (shift, 6), textcoords="offset points", ha=side, va="bottom", color=QUIET, fontsize=8
         )  # fmt: skip
     top = 0.0
+    placed: dict[str, list[tuple[Spread, float]]] = {}
     for line in laid:
         middle = top + 0.16
         axes.plot(limits, (top, top), color=PAPER, linewidth=1.5, zorder=1)
@@ -297,15 +307,22 @@ def _overview(figure: Figure, laid: Sequence[Laid], limits: tuple[float, float],
                 va="center_baseline", fontsize=8,
             )  # fmt: skip
         for mark, centre, lane in line.names:
-            look = style(mark.peer)
-            place, left = max(mark.ratio.median, limits[0]), max(mark.ratio.low, limits[0])  # of nought: the left edge
-            axes.plot((left, mark.ratio.high), (middle, middle), color=look.colour, linewidth=1, zorder=2)
-            axes.plot(place, middle, color=look.colour, marker=look.marker, markersize=6, zorder=3, clip_on=False)
+            placed.setdefault(mark.peer, []).append((mark.ratio, middle))
             axes.text(
                 centre / ROOM_POINTS, 1 - (middle + 0.15 + 0.135 * lane) / inches, _name(mark),
-                transform=axes.transAxes, ha="center", va="center_baseline", fontsize=7.5, color=look.colour,
+                transform=axes.transAxes, ha="center", va="center_baseline", fontsize=7.5,
+                color=style(mark.peer).colour,
             )  # fmt: skip
         top += line.height
+    for peer, marks in placed.items():  # what is nought is at the left edge
+        look = style(peer)
+        heights = [height for _, height in marks]
+        lows, medians = (
+            [max(value, limits[0]) for value in some]
+            for some in zip(*((ratio.low, ratio.median) for ratio, _ in marks), strict=True)
+        )
+        axes.hlines(heights, lows, [ratio.high for ratio, _ in marks], color=look.colour, linewidth=1, zorder=2)
+        axes.plot(medians, heights, look.marker, color=look.colour, markersize=6, zorder=3, clip_on=False)
     axes.xaxis.set_major_locator(LogLocator(numticks=20))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"×{value:,.9g}"))
@@ -341,8 +358,13 @@ def _svg(title: str, draw: Callable[[Figure], None], height: float) -> str:
         draw(figure)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": MADE_BY, "Title": title})
-    drawn: str = text.getvalue()
-    return re.sub(r" +$", "", drawn.replace("'DejaVu Sans'", FONTS), flags=re.MULTILINE)
+    return smaller(text.getvalue())
+
+
+def smaller(drawn: str) -> str:
+    """Without what can't be seen: hundredths of points, turns by no degrees, fonts that are the same everywhere."""
+    drawn = drawn.replace("<svg ", f'<svg font-family="{FONTS}" ', 1)
+    return re.sub(r"<[^>]+>", lambda tag: re.sub(NOT_SEEN, "", tag[0]), drawn)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -150,6 +150,15 @@ def test_numbers_have_three_digits_that_count() -> None:
     assert shown == ["0", "0.006", "0.10", "1.23", "10.0", "100", "1,234"]
 
 
+def test_drawings_lose_only_what_cannot_be_seen() -> None:
+    drawn = """<svg width="1pt"><text style="font-size: 8px; font-family: 'DejaVu Sans'; fill: #000" x="1.234567" \
+y="0.5" transform="rotate(-0 1.2 0.5)">0.00123 is 'DejaVu Sans'</text><path d="M 0.123456 7 \nL 1 2"/></svg>"""
+    assert plots.smaller(drawn) == (
+        f'<svg font-family="{plots.FONTS}" width="1pt"><text style="font-size: 8px; fill: #000" x="1.23" '
+        """y="0.5">0.00123 is 'DejaVu Sans'</text><path d="M 0.12 7 \nL 1 2"/></svg>"""
+    )
+
+
 def test_without_matplotlib_it_is_said_how_to_get_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         judged = write_pages(load(options.figures), options.root)
-    except (NoMatplotlib, WrongParts) as error:
+    except (NoMatplotlib, WrongParts, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
     print(terminal_table(judged))

@@ -375,7 +375,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for file in write_plots(load(options.figures), options.folder):
             print(file)
-    except NoMatplotlib as error:
+    except (NoMatplotlib, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
